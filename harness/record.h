@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "subquad/problem.h"
+
+namespace subquad {
+
+inline constexpr int kRecordSchema = 1;
+
+/// How a point ended. Every point ends in a record.
+enum class Status { ok, refused, failed, mistrusted, timeout, out_of_memory, crashed };
+const char* to_string(Status status);
+Status status_from_string(const std::string& text);
+
+/// Figures of one comparison (against plain dense, or against the variant's own dense target), by
+/// the metric's key (metrics.h): one value per (sequence, head), sequences outermost.
+using HeadFigures = std::map<std::string, std::vector<double>>;
+
+/// One timing pass.
+struct Round {
+  int round = 0;
+  double time_ns = 0;    ///< per forward pass over all sequences and heads
+  double anchor_ns = 0;  ///< of the anchor in the same round; 0 without one
+  std::int64_t iterations = 0;
+  double unix_time = 0;  ///< seconds, when the pass began
+};
+
+/// One line of points.jsonl. Times in nanoseconds, memory in bytes; figures that were not taken are
+/// empty. docs/records.md describes each field.
+struct Record {
+  int schema = kRecordSchema;
+  std::string key;    ///< hash of what defines the point and of the code that computed it
+  std::string build;  ///< build identity of that code
+  Status status = Status::failed;
+  std::string reason;  ///< of anything but `ok`
+
+  // What was asked.
+  std::string experiment;
+  std::string variant;   ///< expression as written, sweeps expanded: the label of a curve
+  std::string resolved;  ///< with every parameter evaluated
+  std::string family;    ///< the variant's name ("heads" for a mixture)
+  std::string target, dense_target;
+  bool anchor = false;  ///< this is the point that others are compared with
+  std::string direction = "forward";
+  std::string input;  ///< expression
+  std::string input_provenance;
+  Problem problem;
+  std::int64_t batch = 1, heads = 1, key_heads = 1;
+  std::uint64_t seed = 0;
+  int threads = 1;       ///< as asked for
+  int threads_used = 0;  ///< as achieved
+  std::string command;   ///< repeats this point
+
+  // What came out.
+  HeadFigures error;                ///< against plain dense
+  HeadFigures target_error;         ///< against dense_target, where that is another
+  std::int64_t reference_rows = 0;  ///< query rows per head that errors are taken over
+  bool sampled = false;             ///< fewer than all
+  double arithmetic_error =
+      -1;  ///< relative Frobenius, float against double reference; -1 not taken
+  std::int64_t arithmetic_queries = 0;  ///< size of the problem it was taken on
+  std::vector<Round> rounds;
+  double setup_ns = 0;  ///< drawing tensors, allocating
+  double useful_multiply_adds = 0, useful_exponentials = 0, useful_bytes = 0;
+  bool cost_exact = true;
+  double executed_multiply_adds = 0, executed_exponentials = 0;
+  std::uint64_t predicted_bytes = 0;  ///< everything: input, output, parameters, scratch
+  std::uint64_t input_bytes = 0, parameter_bytes = 0, random_bytes = 0, choice_bytes = 0;
+  std::uint64_t scratch_declared_bytes = 0, scratch_bytes = 0;
+  std::uint64_t resident_peak_bytes = 0;  ///< of the process, during the first call
+};
+
+nlohmann::json to_json(const Record& record);
+/// Throws Error naming the field that is missing or of the wrong kind.
+Record record_from_json(const nlohmann::json& json);
+
+}  // namespace subquad
