@@ -1,0 +1,26 @@
+#pragma once
+
+#include "subquad/run.h"
+#include "subquad/view.h"
+
+namespace subquad {
+
+/// Products of small and middle-sized matrices on one thread, by register-blocked micro-kernels:
+/// what every variant uses for projections, feature maps, states and scores. All of them compute
+/// c = alpha * (product) or, with `accumulate`, c += alpha * (product), and add their multiply-adds
+/// to `worker.executed`.
+
+/// Worker scratch that a product with these extents takes at the most (packed panels).
+std::size_t product_scratch_bytes(Index m, Index n, Index k);
+
+/// c [m, n] from a [m, k] and b [k, n].
+void multiply(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
+              bool accumulate = false);
+/// c [m, n] from a [m, k] and b [n, k]: a b^T.
+void multiply_transposed(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
+                         bool accumulate = false);
+/// c [m, n] from a [k, m] and b [k, n]: a^T b.
+void multiply_left_transposed(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
+                              bool accumulate = false);
+
+}  // namespace subquad

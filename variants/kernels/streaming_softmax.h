@@ -1,0 +1,46 @@
+#pragma once
+
+#include <span>
+
+#include "subquad/restriction.h"
+
+namespace subquad {
+
+/// Changes the scores of one query before they enter the softmax: a pair mask (set a score to
+/// -infinity) or a bias. Called once per query and block of keys.
+class ScoreEdit {
+ public:
+  virtual ~ScoreEdit() = default;
+  /// `scores[j]`, already scaled, belongs to query row `query` and key row `keys[j]`.
+  virtual void edit(Index query, std::span<const std::int32_t> keys, float* scores) const = 0;
+};
+
+/// Operands of streaming softmax attention of one head.
+struct SoftmaxOperands {
+  ConstView q;                       ///< [queries, dim]
+  ConstView k;                       ///< [keys, dim]
+  ConstView v;                       ///< [keys, value_dim]
+  View out;                          ///< [queries, value_dim]
+  float* row_log_sum_exp = nullptr;  ///< [queries] or null
+  float scale = 1;
+  bool causal = false;    ///< key row j is seen by query row i if j <= first_query + i
+  Index first_query = 0;  ///< position of query row 0, for causality and bands
+};
+
+/// Query rows that a tile holds at the most, for these widths.
+Index softmax_tile_rows(Index dim, Index value_dim);
+
+/// Worker scratch that `streaming_softmax` takes for a tile of up to `rows` queries.
+std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim);
+
+/// Attention of the query rows `queries` (at most `softmax_tile_rows`) over the keys of `plan`:
+/// blocks of keys in turn, with a running maximum and sum per row (Milakov and Gimelshein 2018,
+/// arXiv:1805.02867; Rabe and Staats 2021, arXiv:2112.05682; Dao et al. 2022, arXiv:2205.14135), so
+/// no [queries, keys] matrix is ever formed. Writes the rows of `out` and of `row_log_sum_exp`; a
+/// query that sees no key gets 0 and -infinity. Pairs of spans marked `Seen::asked` are decided by
+/// `asked(query, key)` through `edit`. Adds what it does, whole blocks included, to
+/// `worker.executed`.
+void streaming_softmax(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
+                       const ScoreEdit* edit, Worker& worker);
+
+}  // namespace subquad
