@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include "catalogue.h"
+#include "commands/command.h"
+#include "commands/variant_json.h"
+#include "layer.h"
+
+namespace subquad {
+namespace {
+
+void print_parameters(const std::vector<ParameterInfo>& parameters) {
+  if (parameters.empty()) {
+    fmt::print("\nNo parameters.\n");
+    return;
+  }
+  fmt::print("\nParameters:\n");
+  for (const ParameterInfo& parameter : parameters) {
+    fmt::print("  {} = {}  ({}, {})\n      {}\n", parameter.name, parameter.default_value,
+               parameter.type, range_text(parameter), parameter.doc);
+  }
+}
+
+void print_tensors(const Variant& variant, const Problem& problem) {
+  const std::vector<TensorInfo> tensors = tensor_infos(variant, problem);
+  if (tensors.empty()) return;
+  fmt::print("\nTensors:\n");
+  for (const TensorInfo& tensor : tensors) {
+    fmt::print("  {} {} {}, {}, one per {}{}\n      {}\n", tensor.name, shape_text(tensor.shape),
+               tensor.element, to_string(tensor.role), to_string(tensor.sharing),
+               tensor.initialiser.empty() ? "" : ", drawn from " + tensor.initialiser, tensor.doc);
+  }
+}
+
+void print_text(const CatalogueEntry& entry, const Variant& variant) {
+  const Info& info = entry.info();
+  const Problem problem = example_problem();
+  fmt::print("{}: {}\n\n", info.name, info.summary);
+  fmt::print("  source      {}\n", info.citation);
+  fmt::print("  time        O({})\n  memory      O({}) beyond inputs and output\n", info.time,
+             info.memory);
+  fmt::print("  target      {}\n", to_string(variant.target(problem)));
+  if (variant.dense_target(problem) != "dense") {
+    fmt::print("  stands for  {}\n", variant.dense_target(problem));
+  }
+  const std::string exact = variant.exact_when(problem);
+  if (!exact.empty()) fmt::print("  exact at    {}\n", exact);
+  fmt::print("  reads       {}{}\n", fmt::join(consumed_names(variant.consumes()), ", "),
+             variant.scope() == Scope::layer ? ", all heads at once" : "");
+  const std::vector<std::string> powers = power_names(entry.registration->powers);
+  if (!powers.empty()) fmt::print("  powers      {}\n", fmt::join(powers, ", "));
+  fmt::print("  from        {}\n", entry.origin);
+  fmt::print("\nTakes:\n");
+  for (const Capability& capability : capabilities(variant)) {
+    fmt::print("  {:<17} {}\n", capability.name,
+               capability.reason.empty() ? "yes: " + capability.doc : "no: " + capability.reason);
+  }
+  print_parameters(
+      parameter_infos([&](Parameters& visit) { entry.registration->make()->parameters(visit); }));
+  print_tensors(variant, problem);
+  const Cost cost = variant.cost(problem);
+  fmt::print("\nOne head of n = {}, dim = {}: {:.4g} multiply-adds, {:.4g} exponentials{}.\n",
+             problem.keys, problem.dim, cost.useful.multiply_adds, cost.useful.exponentials,
+             cost.exact ? "" : " at the most");
+}
+
+int run_describe(const ParsedOptions& options) {
+  const bool json = chosen_format(options, {"text", "json"}) == "json";
+  const Expression expression = parse_expression(options.positional.front());
+  const CatalogueEntry& entry = Catalogue::instance().find(expression.name);
+  if (json) {
+    fmt::print("{}\n", variant_to_json(entry).dump(2));
+  } else {
+    print_text(entry, *make_variant(expression, example_problem()));
+  }
+  return kExitDone;
+}
+
+const CommandRegistrar registrar([]() -> Command {
+  return {.name = "describe",
+          .synopsis = "EXPRESSION [--format json]",
+          .summary = "a variant's parameters, tensors, refusals and source",
+          .details = "Shapes and costs are those of one head with 512 queries and keys of dim 64.",
+          .options = {format_option("text or json"), plugin_option()},
+          .min_words = 1,
+          .max_words = 1,
+          .run = run_describe,
+          .order = 2};
+});
+
+}  // namespace
+}  // namespace subquad
