@@ -20,6 +20,7 @@ struct LayerInput {
   std::vector<float> q, k, v;
   std::vector<float> x;        ///< [batch, heads, queries, x_dim], or empty: then x is v
   std::vector<Index> lengths;  ///< [batch] keys (and queries) that count, or empty: all
+  Index rank = 4;              ///< axes that q has in its file: 2, 3 or 4
   std::string provenance;      ///< metadata of a file, text for humans
   bool causal_regime = false;  ///< the file says that its model attends causally
 
