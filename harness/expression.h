@@ -10,7 +10,9 @@ namespace subquad {
 
 /// A name with arguments, such as `lsh(rounds=4,bucket=n/32)` or
 /// `heads(local(radius=64),strided(stride=sqrt(n)))`. Variants and inputs are spelled this way on
-/// the command line, in configs, records and plot labels alike.
+/// the command line, in configs, records and plot labels alike. Names and keys are [a-z][a-z0-9_]*.
+/// A value is whatever stands before the next `,` or `)` outside parentheses, less the space around
+/// it. At most 10000 characters and 32 levels of parentheses.
 struct Expression {
   /// Either `key=value`, the value still as it was written, or (key empty) a nested expression.
   struct Argument {
@@ -34,7 +36,8 @@ std::vector<Expression> expand_sweeps(const Expression& expression);
 
 /// Evaluates a value such as `64`, `n/8`, `sqrt(n)`, `2*log2(n)`, `min(n, 512)`. Variables: `n` and
 /// `keys` (number of keys), `queries`, `dim`, `value_dim`. Operators + - * / ^ and parentheses;
-/// functions sqrt, log2, min, max, floor, ceil, round. Throws Error.
+/// functions sqrt, log2, min, max, floor, ceil, round. Throws Error, also for what has no finite
+/// value.
 double evaluate(std::string_view value, const Problem& problem);
 
 }  // namespace subquad
