@@ -61,8 +61,9 @@ struct Record {
   HeadFigures target_error;         ///< against dense_target, where that is another
   std::int64_t reference_rows = 0;  ///< query rows per head that errors are taken over
   bool sampled = false;             ///< fewer than all
-  double arithmetic_error =
-      -1;  ///< relative Frobenius, float against double reference; -1 not taken
+  /// Relative Frobenius error of float against the variant's own double reference; -1 not taken.
+  double arithmetic_error = -1;
+  double arithmetic_tolerance = 0;      ///< beyond it the point is mistrusted
   std::int64_t arithmetic_queries = 0;  ///< size of the problem it was taken on
   std::vector<Round> rounds;
   double setup_ns = 0;  ///< drawing tensors, allocating
@@ -75,8 +76,10 @@ struct Record {
   std::uint64_t resident_peak_bytes = 0;  ///< of the process, during the first call
 };
 
+/// Numbers that are not finite become null.
 nlohmann::json to_json(const Record& record);
-/// Throws Error naming the field that is missing or of the wrong kind.
+/// The inverse; null becomes NaN. Throws Error naming the field that is missing, unknown or of the
+/// wrong kind, and for a schema other than kRecordSchema.
 Record record_from_json(const nlohmann::json& json);
 
 }  // namespace subquad
