@@ -1,0 +1,122 @@
+#include "options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ConfigFile {
+ public:
+  explicit ConfigFile(const std::string& text)
+      : path_(testing::TempDir() + "options_test_" + std::to_string(++count) + ".cfg") {
+    std::ofstream(path_) << text;
+  }
+  ~ConfigFile() { std::remove(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  static inline int count = 0;
+  std::string path_;
+};
+
+ParsedOptions command_line(const std::vector<std::string>& words) {
+  return parse_options(words, experiment_option_specs());
+}
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string config_error(const std::string& text) {
+  const ConfigFile file(text);
+  return error_of([&] { load_experiment(file.path(), {}); });
+}
+
+TEST(Options, ConfigGivesAnExperiment) {
+  const ConfigFile file(
+      "# a comment\n"
+      "question = How much? # the rest is a comment, but#not this\n"
+      "variant = mean\n"
+      "  variant =  mean  \n"
+      "length = 512, 1024 2048\n"
+      "causal = no yes\n"
+      "memory-limit = 2GiB\n"
+      "rounds=4\r\n");
+  const Experiment experiment = load_experiment(file.path(), {});
+  EXPECT_EQ(experiment.question, "How much?");
+  EXPECT_EQ(experiment.variants.size(), 2u);
+  EXPECT_THAT(experiment.lengths, ElementsAre(512, 1024, 2048));
+  EXPECT_THAT(experiment.causal, ElementsAre(false, true));
+  EXPECT_EQ(experiment.memory_limit_bytes, std::uint64_t{2} << 30);
+  EXPECT_EQ(experiment.rounds, 4);
+  EXPECT_EQ(experiment.name, std::filesystem::path(file.path()).stem());
+}
+
+TEST(Options, CommandLineReplacesTheConfig) {
+  const ConfigFile file("variant = mean\nlength = 512 1024\nrounds = 4\n");
+  const Experiment experiment =
+      load_experiment(file.path(), command_line({"--length", "7", "--length=9", "--dim", "8"}));
+  EXPECT_THAT(experiment.lengths, ElementsAre(7, 9));
+  EXPECT_EQ(experiment.dim, 8);
+  EXPECT_EQ(experiment.rounds, 4);
+}
+
+TEST(Options, ResolvedConfigGivesTheSameExperiment) {
+  const ConfigFile file(
+      "question = Why?\nvariant = heads(mean,mean)\nvariant = mean\ninput = gaussian(std=1|2)\n"
+      "length = 5 6\ncausal = true\nseed = 3 4\nthreads = 1 2\nscale = 0.3\nmin-time = 0.013\n"
+      "memory-limit = 5MiB\nanchor = mean\nfigures = no\nresults = elsewhere\n");
+  const std::string resolved = load_experiment(file.path(), {}).resolved_config();
+  const ConfigFile again(resolved);
+  EXPECT_EQ(load_experiment(again.path(), {}).resolved_config(), resolved);
+  EXPECT_THAT(resolved, AllOf(HasSubstr("variant = heads(mean,mean)\n"),
+                              HasSubstr("input = gaussian(std=2)\n"), HasSubstr("scale = 0.3\n"),
+                              HasSubstr("seed = 3 4\n")));
+}
+
+TEST(Options, ConfigErrorsNamePlaceAndWhatIsAllowed) {
+  EXPECT_THAT(config_error("variant = mean\nlenght = 5\n"),
+              AllOf(HasSubstr(".cfg:2"), HasSubstr("lenght"), HasSubstr("'length'")));
+  EXPECT_THAT(config_error("variant = mean\nlength = 5 0\n"),
+              AllOf(HasSubstr(".cfg:2"), HasSubstr("length = 0"), HasSubstr("from 1")));
+  EXPECT_THAT(config_error("variant = mean\nlength = 5 6k\n"), HasSubstr("length = 6k"));
+  EXPECT_THAT(config_error("just words\n"), AllOf(HasSubstr(".cfg:1"), HasSubstr("key = value")));
+  EXPECT_THAT(config_error("variant =\n"), AllOf(HasSubstr(".cfg:1"), HasSubstr("no value")));
+  EXPECT_THAT(config_error("variant = mean(\nlength = 5\n"), HasSubstr(".cfg:1"));
+  EXPECT_THAT(config_error("variant = maen\nlength = 5\n"), HasSubstr("mean"));
+  EXPECT_THAT(config_error("length = 5\n"), HasSubstr("variant"));
+  EXPECT_THAT(config_error("variant = mean\n"), HasSubstr("length"));
+  EXPECT_THAT(config_error("variant = mean\nlength = 5\ncausal = perhaps\n"),
+              HasSubstr("true or false"));
+  EXPECT_THAT(config_error("variant = mean\nlength = 5\nmin-time = nan\n"), HasSubstr("min-time"));
+  EXPECT_THAT(error_of([] { load_experiment("no/such.cfg", {}); }), HasSubstr("no/such.cfg"));
+}
+
+TEST(Options, CommandLineErrors) {
+  EXPECT_THAT(error_of([] {
+                command_line({"--lengths", "5"});
+              }),
+              AllOf(HasSubstr("--lengths"), HasSubstr("'length'")));
+  EXPECT_THAT(error_of([] { command_line({"--len", "5"}); }), HasSubstr("--len"));
+  EXPECT_THAT(error_of([] { command_line({"--length"}); }), HasSubstr("length"));
+  EXPECT_THAT(error_of([] { command_line({"-length", "5"}); }), HasSubstr("-length"));
+}
+
+}  // namespace
+}  // namespace subquad
