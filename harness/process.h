@@ -1,0 +1,77 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace subquad {
+
+/// A process that runs this program again, with a channel of lines between the two. It leads a
+/// process group of its own, so that a signal from the terminal reaches the parent alone; the
+/// destructor kills whatever is left of that group. To be started from the main thread: the child
+/// dies with the thread that started it.
+class ChildProcess {
+ public:
+  /// `arguments` begin with the name of the command; `--channel N` is added. What the child prints
+  /// is kept, not shown.
+  explicit ChildProcess(const std::vector<std::string>& arguments);
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  enum class Reply { line, ended, too_late, interrupted };
+  /// Sends a line; one to a process that has ended is lost, and `receive` tells of the end.
+  void send(const std::string& line);
+  /// Waits for a line for so many seconds.
+  Reply receive(std::string& line, double seconds);
+  void kill();
+  /// The end of the process, once it has ended or been killed.
+  struct Ending {
+    int code = 0;    ///< exit code, if `signal` is 0
+    int signal = 0;  ///< that ended it
+  };
+  Ending wait();
+  /// The last line that it printed, or empty.
+  std::string last_words() const;
+
+ private:
+  pid_t pid_ = -1;
+  int channel_ = -1;
+  int output_ = -1;
+  std::string buffer_;
+  std::optional<Ending> ending_;
+};
+
+/// The child's end of the channel.
+class Channel {
+ public:
+  /// Arranges for this process to die with its parent.
+  explicit Channel(int file) : file_(file) { die_with_parent(); }
+
+  /// The next line, or nothing once the parent has closed its end.
+  std::optional<std::string> receive();
+  void send(const std::string& line);
+
+ private:
+  static void die_with_parent();
+  int file_;
+  std::string buffer_;
+};
+
+/// While alive, SIGINT and SIGTERM do not end the program but are noted: `ChildProcess::receive`
+/// returns at once, and `interrupted` says so. One at a time.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+  static bool interrupted();
+};
+
+/// "SIGSEGV (segmentation fault)".
+std::string signal_text(int signal);
+
+}  // namespace subquad
