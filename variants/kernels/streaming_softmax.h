@@ -13,6 +13,9 @@ class ScoreEdit {
   virtual ~ScoreEdit() = default;
   /// `scores[j]`, already scaled, belongs to query row `query` and key row `keys[j]`.
   virtual void edit(Index query, std::span<const std::int32_t> keys, float* scores) const = 0;
+  /// Whether keys that the plan describes so are edited at all; single keys count as `Seen::all`.
+  /// Blocks that are not edited run faster.
+  virtual bool edits(Seen) const { return true; }
 };
 
 /// Operands of streaming softmax attention of one head.
@@ -37,9 +40,13 @@ std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim);
 /// blocks of keys in turn, with a running maximum and sum per row (Milakov and Gimelshein 2018,
 /// arXiv:1805.02867; Rabe and Staats 2021, arXiv:2112.05682; Dao et al. 2022, arXiv:2205.14135), so
 /// no [queries, keys] matrix is ever formed. Writes the rows of `out` and of `row_log_sum_exp`; a
-/// query that sees no key gets 0 and -infinity. Pairs of spans marked `Seen::asked` are decided by
-/// `asked(query, key)` through `edit`. Adds what it does, whole blocks included, to
-/// `worker.executed`.
+/// query that sees no key gets 0 and -infinity. `edit`, where given, changes scores block by block;
+/// pairs of spans marked `Seen::asked` are its to decide. Pairs that are not seen contribute
+/// nothing, whatever their keys and values hold (NaN included). Adds what it does, whole blocks
+/// included, to `worker.executed`.
+///
+/// Error against exact arithmetic: (8 + dim / 8) x epsilon x max(1, largest |score|) of the largest
+/// |value|. Scores up to a third of the largest float are safe.
 void streaming_softmax(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
                        const ScoreEdit* edit, Worker& worker);
 
