@@ -9,9 +9,9 @@ namespace {
 // times the number of roundings on the way of one sum (chunks of 64, then segments).
 constexpr double kTolerance = 64 * std::numeric_limits<float>::epsilon();
 
-class Shapes : public testing::TestWithParam<Problem> {};
+class LinearShapes : public testing::TestWithParam<Problem> {};
 
-TEST_P(Shapes, EqualsReference) {
+TEST_P(LinearShapes, EqualsReference) {
   for (const char* expression : {"linear", "linear(chunk=7)", "linear(feature_map=relu)"}) {
     EXPECT_LT(VariantTrial(expression, GetParam()).error(), kTolerance) << expression;
     EXPECT_LT(VariantTrial(expression, GetParam(), 2, 1, 5).error(), kTolerance) << expression;
@@ -19,7 +19,7 @@ TEST_P(Shapes, EqualsReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Linear, Shapes,
+    Linear, LinearShapes,
     testing::Values(self_problem(1, 3, 2), self_problem(1, 3, 2, true), self_problem(17, 8, 5),
                     self_problem(17, 8, 5, true), self_problem(131, 16, 16, true),
                     self_problem(1031, 9, 11), self_problem(1031, 9, 11, true),
