@@ -1,0 +1,203 @@
+// dense: softmax attention over all keys (Vaswani et al. 2017, arXiv:1706.03762, eq. 1), by tiles:
+// the yardstick of every comparison.
+//
+//   out_i = sum_j softmax_j(scale q_i . k_j) v_j          over all keys j, j <= i where causal
+//
+// A tile of queries passes over blocks of keys with a running maximum and sum per row (Milakov and
+// Gimelshein 2018, arXiv:1805.02867; Rabe and Staats 2021, arXiv:2112.05682; Dao et al. 2022,
+// arXiv:2205.14135), so that no n x n matrix exists. Time O(n^2 d), memory O(1) beyond the output.
+//
+// Two switches make the dense attention that shared-QK Reformer (Kitaev et al. 2020,
+// arXiv:2001.04451, section 2) restricts: keys=normalised_queries takes k_j = q_j / |q_j| (0 for a
+// query of length 0), and self_penalty is subtracted from the score of a token with itself, so
+// that with 1e5 it attends to itself only if it sees nothing else.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/streaming_softmax.h"
+#include "subquad/registry.h"
+
+namespace subquad {
+namespace {
+
+/// Subtracts the penalty where a query meets its own position.
+class SelfPenalty final : public ScoreEdit {
+ public:
+  SelfPenalty(Index first_query, double penalty)
+      : first_query_(first_query), penalty_(static_cast<float>(penalty)) {}
+
+  bool edits(Seen seen) const override { return seen == Seen::asked; }
+  void edit(Index query, std::span<const std::int32_t> keys, float* scores) const override {
+    // The keys are consecutive.
+    const Index own = first_query_ + query - keys.front();
+    if (own >= 0 && own < static_cast<Index>(keys.size())) scores[own] -= penalty_;
+  }
+
+ private:
+  Index first_query_;
+  float penalty_;
+};
+
+class Dense final : public Variant {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("keys", keys_, {"given", "normalised_queries"},
+          "K as given, or the queries scaled to length 1 (shared QK)");
+    visit("self_penalty", self_penalty_, at_least(0),
+          "subtracted from the score of a token with itself");
+  }
+
+  Target target(const Problem&) const override {
+    return plain() ? Target::exact : Target::operation;
+  }
+  Consumes consumes() const override { return {.k = keys_ == Keys::given}; }
+  bool ignores_key_order(const Problem& problem) const override {
+    return plain() && !problem.causal;
+  }
+  bool gives_log_sum_exp() const override { return true; }
+  std::string refuses(const Problem& problem) const override {
+    if (keys_ == Keys::normalised_queries && !problem.self_attention()) {
+      return "keys=normalised_queries needs as many queries as keys";
+    }
+    return {};
+  }
+
+  Scratch scratch(const Problem& problem) const override {
+    Scratch scratch;
+    if (keys_ == Keys::normalised_queries) scratch.shared<float>(problem.keys * problem.dim);
+    scratch.worker_bytes =
+        softmax_scratch_bytes(tile_rows(problem), problem.dim, problem.value_dim);
+    return scratch;
+  }
+
+  Cost cost(const Problem& problem) const override {
+    const double pairs = problem.pairs();
+    const Index key_elements = keys_ == Keys::given ? problem.keys * problem.dim : 0;
+    const Index elements = problem.queries * (problem.dim + problem.value_dim) + key_elements +
+                           problem.keys * problem.value_dim;
+    return {
+        .useful = {.multiply_adds = pairs * static_cast<double>(problem.dim + problem.value_dim),
+                   .exponentials = pairs},
+        .bytes = sizeof(float) * static_cast<double>(elements)};
+  }
+
+  void forward(const Call& call) const override {
+    const Problem& problem = call.problem;
+    const SoftmaxOperands operands{.q = call.q,
+                                   .k = keys_ == Keys::given ? call.k : normalised_queries(call),
+                                   .v = call.v,
+                                   .out = call.out,
+                                   .row_log_sum_exp = call.row_log_sum_exp,
+                                   .scale = static_cast<float>(problem.score_scale()),
+                                   .causal = problem.causal,
+                                   .first_query = problem.first_query};
+    const SelfPenalty penalty(problem.first_query, self_penalty_);
+    const Index rows = tile_rows(problem);
+    call.run.parallel((problem.queries + rows - 1) / rows, [&](Index tile, Worker& worker) {
+      const Rows queries{tile * rows, std::min(rows, problem.queries - tile * rows)};
+      KeySpan spans[3];
+      KeyPlan plan(problem.keys, spans, {});
+      if (self_penalty_ == 0) {
+        plan.all(0, problem.keys);
+        streaming_softmax(operands, queries, plan, nullptr, worker);
+      } else {
+        // Only the keys at the tile's own positions are asked about.
+        const Index begin = std::min(problem.position(queries.begin), problem.keys);
+        const Index end = std::min(problem.position(queries.last()) + 1, problem.keys);
+        plan.all(0, begin);
+        plan.asked(begin, end);
+        plan.all(end, problem.keys);
+        streaming_softmax(operands, queries, plan, &penalty, worker);
+      }
+    });
+  }
+
+  void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
+    for (Index i = 0; i < call.problem.queries; ++i) row_weights(call, i, weights.row(i));
+  }
+
+  void reference(const ReferenceCall& call) const override {
+    std::vector<double> weights(static_cast<std::size_t>(call.problem.keys));
+    for (Index i = 0; i < call.problem.queries; ++i) {
+      const double log_sum_exp = row_weights(call, i, weights.data());
+      if (call.row_log_sum_exp != nullptr) call.row_log_sum_exp[i] = log_sum_exp;
+      for (Index c = 0; c < call.problem.value_dim; ++c) {
+        double sum = 0;
+        for (Index j = 0; j < call.problem.keys; ++j) {
+          if (call.problem.sees(i, j)) sum += weights[j] * call.v(j, c);
+        }
+        call.out(i, c) = sum;
+      }
+    }
+  }
+
+ private:
+  enum class Keys { given, normalised_queries };
+
+  bool plain() const { return keys_ == Keys::given && self_penalty_ == 0; }
+
+  static Index tile_rows(const Problem& problem) {
+    return std::max<Index>(
+        1, std::min(softmax_tile_rows(problem.dim, problem.value_dim), problem.queries));
+  }
+
+  ConstView normalised_queries(const Call& call) const {
+    const View keys = call.run.shared().take_matrix(call.problem.keys, call.problem.dim);
+    constexpr Index kRows = 512;
+    call.run.parallel((keys.rows + kRows - 1) / kRows, [&](Index tile, Worker&) {
+      for (Index j = tile * kRows; j < std::min((tile + 1) * kRows, keys.rows); ++j) {
+        double squares = 0;
+        for (Index c = 0; c < keys.cols; ++c) squares += double{call.q(j, c)} * call.q(j, c);
+        const double factor = squares == 0 ? 0 : 1 / std::sqrt(squares);
+        for (Index c = 0; c < keys.cols; ++c) {
+          keys(j, c) = static_cast<float>(factor * call.q(j, c));
+        }
+      }
+    });
+    return keys;
+  }
+
+  /// Softmax of one row over all keys; returns its log-sum-exp.
+  double row_weights(const ReferenceCall& call, Index i, double* weights) const {
+    const Problem& problem = call.problem;
+    double largest = -std::numeric_limits<double>::infinity();
+    for (Index j = 0; j < problem.keys; ++j) {
+      weights[j] = 0;
+      if (!problem.sees(i, j)) continue;
+      double dot = 0, squares = 0;
+      for (Index c = 0; c < problem.dim; ++c) {
+        const double key = keys_ == Keys::given ? call.k(j, c) : call.q(j, c);
+        dot += call.q(i, c) * key;
+        squares += key * key;
+      }
+      if (keys_ == Keys::normalised_queries) dot = squares == 0 ? 0 : dot / std::sqrt(squares);
+      weights[j] = problem.score_scale() * dot;
+      if (j == problem.position(i)) weights[j] -= self_penalty_;
+      largest = std::max(largest, weights[j]);
+    }
+    double sum = 0;
+    for (Index j = 0; j < problem.keys; ++j) {
+      if (!problem.sees(i, j)) continue;
+      weights[j] = std::exp(weights[j] - largest);
+      sum += weights[j];
+    }
+    if (sum == 0) return largest;
+    for (Index j = 0; j < problem.keys; ++j) weights[j] /= sum;
+    return largest + std::log(sum);
+  }
+
+  Keys keys_ = Keys::given;
+  double self_penalty_ = 0;
+};
+
+SUBQUAD_VARIANT(Dense, {.name = "dense",
+                        .summary = "softmax attention over all keys, by tiles",
+                        .citation = "1706.03762",
+                        .time = "n^2 d",
+                        .memory = "d"});
+
+}  // namespace
+}  // namespace subquad

@@ -1,0 +1,69 @@
+// local: a sliding window (Beltagy, Peters and Cohan 2020, "Longformer", arXiv:2004.05150, section
+// 3.1: window and dilation; without global tokens).
+//
+//   the query at position p sees the keys p + dilation * t for |t| <= radius, t <= 0 where causal
+//
+// Time O(n w d) with w = 2 radius + 1 keys per query, memory O(1) beyond the output. The paper
+// counts the window by its width 2 radius; here `radius` is what lies on either side. The paper's
+// code has no dilation where it runs fast; here dilated windows run on strided rows at full speed.
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "subquad/registry.h"
+
+namespace subquad {
+namespace {
+
+class Local final : public Restriction {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("radius", radius_, between(0, 1e9), "keys seen on either side of the query");
+    visit("dilation", dilation_, between(1, 1e9), "distance between neighbouring keys of a window");
+  }
+
+  std::string exact_when(const Problem& problem) const override {
+    const Index reach = std::max(problem.keys, problem.first_query + problem.queries);
+    return "radius=" + std::to_string(reach) + ",dilation=1";
+  }
+
+  bool sees(const PlanCall& call, Index query, Index key) const override {
+    const Index distance = std::abs(key - call.problem.position(query));
+    return distance % dilation_ == 0 && distance / dilation_ <= radius_;
+  }
+
+  Index query_step(const Problem&) const override { return dilation_; }
+
+  void plan(const PlanCall& call, Rows queries, KeyPlan& keys) const override {
+    const Index reach = radius_ * dilation_;
+    keys.band(call.problem.position(queries.begin) - reach,
+              call.problem.position(queries.last()) + reach + 1, dilation_, reach, reach);
+  }
+
+  double pairs(const Problem& problem) const override {
+    double total = 0;
+    for (Index i = 0; i < problem.queries; ++i) {
+      const Index position = problem.position(i);
+      const Index before = std::min(radius_, position / dilation_);
+      // Steps that may be taken upwards, negative where the position lies beyond the keys.
+      const Index room = problem.keys - 1 - position;
+      const Index steps = room >= 0 ? room / dilation_ : -((-room + dilation_ - 1) / dilation_);
+      const Index after = std::min(problem.causal ? 0 : radius_, steps);
+      total += static_cast<double>(std::max<Index>(0, before + after + 1));
+    }
+    return total;
+  }
+
+ private:
+  Index radius_ = 64;
+  Index dilation_ = 1;
+};
+
+SUBQUAD_VARIANT(Local, {.name = "local",
+                        .summary = "a sliding window, dilated on request",
+                        .citation = "2004.05150",
+                        .time = "n radius d",
+                        .memory = "d"});
+
+}  // namespace
+}  // namespace subquad
