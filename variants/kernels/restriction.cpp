@@ -18,29 +18,31 @@ namespace {
 /// then into as few pieces as are needed.
 struct Tiling {
   Index queries;
-  Index block;   ///< rows that no tile may straddle a multiple of
-  Index step;    ///< distance of the rows of a tile
-  Index rows;    ///< of a tile, at the most
-  Index pieces;  ///< tiles per block and residue
+  Index block;     ///< rows that no tile may straddle a multiple of
+  Index step;      ///< distance of the rows of a tile
+  Index residues;  ///< modulo the step, that a block has
+  Index rows;      ///< of a tile, at the most
+  Index pieces;    ///< tiles per block and residue
 
   Tiling(const Restriction& variant, const Problem& problem)
       : queries(problem.queries),
         block(variant.query_tile(problem)),
         step(variant.query_step(problem)) {
-    if (block <= 0) block = std::max<Index>(1, queries);
-    step = std::min(step, block);
-    const Index of_residue = (std::min(block, std::max<Index>(1, queries)) + step - 1) / step;
+    const Index all = std::max<Index>(1, queries);
+    block = block <= 0 ? all : std::min(block, all);
+    residues = std::min(step, block);
+    const Index of_residue = (block + step - 1) / step;
     rows = std::min(softmax_tile_rows(problem.dim, problem.value_dim), of_residue);
     pieces = (of_residue + rows - 1) / rows;
   }
 
-  Index count() const { return (queries + block - 1) / block * step * pieces; }
+  Index count() const { return (queries + block - 1) / block * residues * pieces; }
 
   /// Rows of a tile; none for the empty ones at the end of a block.
   Rows tile(Index number) const {
     const Index piece = number % pieces;
-    const Index residue = number / pieces % step;
-    const Index first = number / pieces / step * block;
+    const Index residue = number / pieces % residues;
+    const Index first = number / pieces / residues * block;
     const Index begin = first + residue + piece * rows * step;
     const Index end = std::min(first + block, queries);
     if (begin >= end) return {};

@@ -1,0 +1,115 @@
+#include "kernels/rowwise.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "subquad/random.h"
+
+namespace subquad {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// Distance of `value` from `exact` in units of the last place of a float of that size.
+double ulps(float value, double exact) {
+  const auto nearest = static_cast<float>(exact);
+  const double unit = std::nextafter(nearest, kInfinity) - static_cast<double>(nearest);
+  return std::abs(value - exact) / unit;
+}
+
+TEST(ExpMinus, IsWithinTwoUlpOverTheWholeRange) {
+  constexpr int kPoints = 2'000'000;
+  std::vector<float> values(kPoints), arguments(kPoints);
+  const double low = std::log(std::numeric_limits<float>::min());
+  const double high = std::log(std::numeric_limits<float>::max());
+  for (int i = 0; i < kPoints; ++i) {
+    arguments[i] = static_cast<float>(low + (high - low) * (i + 0.5) / kPoints);
+  }
+  values = arguments;
+  exp_minus(values, 0);
+  double worst = 0;
+  for (int i = 0; i < kPoints; ++i) {
+    worst = std::max(worst, ulps(values[i], std::exp(static_cast<double>(arguments[i]))));
+  }
+  EXPECT_LT(worst, 2.0);
+}
+
+TEST(ExpMinus, SaturatesAtBothEnds) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> values = {-kInfinity, -1e30f, -87.4f, 88.8f, 1e30f, kInfinity, 0.0f, nan};
+  exp_minus(values, 0);
+  EXPECT_EQ(values[0], 0);
+  EXPECT_EQ(values[1], 0);
+  EXPECT_EQ(values[2], 0);
+  EXPECT_EQ(values[3], kInfinity);
+  EXPECT_EQ(values[4], kInfinity);
+  EXPECT_EQ(values[5], kInfinity);
+  EXPECT_EQ(values[6], 1);
+  EXPECT_TRUE(std::isnan(values[7]));
+}
+
+TEST(ExpMinus, SumsWhatItWritesAtEveryLength) {
+  for (int count = 0; count <= 200; ++count) {
+    Generator random(count);
+    std::vector<float> values(count + 1);
+    for (float& value : values) value = static_cast<float>(random.normal());
+    values[count] = 77;  // guard
+    const std::vector<float> before = values;
+    const float sum = exp_minus(std::span(values).first(count), 0.5f);
+    double exact = 0;
+    for (int i = 0; i < count; ++i) {
+      const double expected = std::exp(static_cast<double>(before[i]) - 0.5);
+      EXPECT_NEAR(values[i], expected, 4e-7 * expected);
+      exact += expected;
+    }
+    EXPECT_NEAR(sum, exact, 1e-6 * exact);
+    EXPECT_EQ(values[count], 77);
+  }
+}
+
+TEST(RowPasses, MaximumAndScaleAtEveryLength) {
+  for (int count = 0; count <= 100; ++count) {
+    Generator random(count);
+    std::vector<float> values(count + 1);
+    float largest = -kInfinity;
+    for (int i = 0; i < count; ++i) {
+      values[i] = static_cast<float>(random.normal());
+      largest = std::max(largest, values[i]);
+    }
+    values[count] = 1000;  // guard
+    const std::vector<float> before = values;
+    EXPECT_EQ(max_of(std::span<const float>(values).first(count)), largest);
+    scale_by(std::span(values).first(count), -3);
+    for (int i = 0; i < count; ++i) EXPECT_EQ(values[i], -3 * before[i]);
+    EXPECT_EQ(values[count], 1000);
+  }
+}
+
+TEST(SoftmaxInPlace, AgreesWithDoubleEvenForExtremeScores) {
+  for (const double scale : {1.0, 1e4, 1e30}) {
+    Generator random(5);
+    std::vector<float> values(333);
+    for (float& value : values) value = static_cast<float>(scale * random.normal());
+    const std::vector<float> before = values;
+    const double largest = max_of(before);
+    double sum = 0;
+    for (const float value : before) sum += std::exp(value - largest);
+    const float log_sum_exp = softmax_in_place(values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      EXPECT_NEAR(values[i], std::exp(before[i] - largest) / sum, 1e-6);
+    }
+    EXPECT_NEAR(log_sum_exp, largest + std::log(sum), 1e-7 * std::max(1.0, std::abs(largest)));
+  }
+}
+
+TEST(SoftmaxInPlace, OfNothingSeenIsZero) {
+  std::vector<float> values(37, -kInfinity);
+  EXPECT_EQ(softmax_in_place(values), -kInfinity);
+  for (const float value : values) EXPECT_EQ(value, 0);
+}
+
+}  // namespace
+}  // namespace subquad
