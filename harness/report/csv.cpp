@@ -1,0 +1,115 @@
+#include <fmt/format.h>
+
+#include "metrics.h"
+#include "report/render.h"
+
+namespace subquad {
+namespace {
+
+constexpr std::string_view kHeader =
+    "input,keys,queries,dim,value_dim,causal,batch,heads,key_heads,threads,direction,variant,"
+    "target,"
+    "seed,status,reason,stale,sampled,figure,unit,of,value\n";
+
+/// Lines of one record: what identifies it, then one figure.
+class Lines {
+ public:
+  Lines(std::string& text, const Row& row, const Record& r) : text_(text) {
+    const Problem& p = r.problem;
+    prefix_ = fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                          csv_escaped(r.input), p.keys, p.queries, p.dim, p.value_dim, p.causal,
+                          r.batch, r.heads, r.key_heads, r.threads, csv_escaped(r.direction),
+                          csv_escaped(r.variant), csv_escaped(r.target), r.seed,
+                          to_string(r.status), csv_escaped(r.reason), row.stale, r.sampled);
+  }
+
+  /// `of` says what the figure belongs to: "round 3", "head 0", or nothing for the whole point.
+  void add(std::string_view figure, std::string_view unit, std::string_view of, double value) {
+    text_ += fmt::format("{},{},{},{},{}\n", prefix_, figure, unit, of, value);
+  }
+
+  /// For a point without figures: it ended, and the status says how.
+  void add_nothing() { text_ += prefix_ + ",,,,\n"; }
+
+ private:
+  std::string& text_;
+  std::string prefix_;
+};
+
+/// Records of other versions may hold metrics that this program does not know.
+std::string_view unit_of(const std::string& key) {
+  for (const Metric& metric : metrics()) {
+    if (metric.key == key) return metric.unit;
+  }
+  return "";
+}
+
+void add_heads(Lines& lines, const HeadFigures& figures, std::string_view prefix) {
+  for (const auto& [metric, values] : figures) {
+    const std::string_view unit = unit_of(metric);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      lines.add(fmt::format("{}{}", prefix, metric), unit, fmt::format("head {}", i), values[i]);
+    }
+  }
+}
+
+void add_record(std::string& text, const Row& row, const Record& r) {
+  Lines lines(text, row, r);
+  if (r.status != Status::ok && r.status != Status::mistrusted) {
+    lines.add_nothing();
+    return;
+  }
+  for (const Round& round : r.rounds) {
+    const std::string of = fmt::format("round {}", round.round);
+    lines.add("time", "ns", of, round.time_ns);
+    if (round.anchor_ns <= 0) continue;
+    lines.add("anchor_time", "ns", of, round.anchor_ns);
+    if (r.status == Status::ok && round.time_ns > 0) {
+      lines.add("speed_up", "1", of, round.anchor_ns / round.time_ns);
+    }
+  }
+  add_heads(lines, r.error, "");
+  add_heads(lines, r.target_error, "target_");
+  if (r.arithmetic_error >= 0) lines.add("arithmetic_error", "1", "", r.arithmetic_error);
+  lines.add("setup_time", "ns", "", r.setup_ns);
+  lines.add("useful_multiply_adds", "1", "", r.useful_multiply_adds);
+  lines.add("useful_exponentials", "1", "", r.useful_exponentials);
+  lines.add("executed_multiply_adds", "1", "", r.executed_multiply_adds);
+  lines.add("executed_exponentials", "1", "", r.executed_exponentials);
+  const auto bytes = [&](std::string_view figure, std::uint64_t value) {
+    lines.add(figure, "B", "", static_cast<double>(value));
+  };
+  bytes("useful_traffic", static_cast<std::uint64_t>(r.useful_bytes));
+  bytes("predicted", r.predicted_bytes);
+  bytes("input", r.input_bytes);
+  bytes("parameters", r.parameter_bytes);
+  bytes("random", r.random_bytes);
+  bytes("choices", r.choice_bytes);
+  bytes("scratch_declared", r.scratch_declared_bytes);
+  bytes("scratch", r.scratch_bytes);
+  bytes("resident_peak", r.resident_peak_bytes);
+}
+
+}  // namespace
+
+std::string csv_escaped(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string escaped = "\"";
+  for (const char c : text) {
+    if (c == '"') escaped += '"';
+    escaped += c;
+  }
+  return escaped + '"';
+}
+
+std::string render_csv(const Summary& summary) {
+  std::string text(kHeader);
+  for (const Table& table : summary.tables) {
+    for (const Row& row : table.rows) {
+      for (const Record* record : row.records) add_record(text, row, *record);
+    }
+  }
+  return text;
+}
+
+}  // namespace subquad

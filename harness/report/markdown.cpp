@@ -1,0 +1,80 @@
+#include <fmt/format.h>
+
+#include "report/grid.h"
+#include "report/render.h"
+
+namespace subquad {
+namespace {
+
+std::string heading_of(const Grid::Column& column) {
+  if (column.lower.empty()) return column.upper;
+  // "effi-" + "ciency" was only broken to save width.
+  if (column.upper.ends_with('-')) {
+    return column.upper.substr(0, column.upper.size() - 1) + column.lower;
+  }
+  return column.upper + " " + column.lower;
+}
+
+void add_table(std::string& text, const Grid& grid) {
+  text +=
+      fmt::format("### {}\n\n{}\n\n", markdown_escaped(grid.title), markdown_escaped(grid.shape));
+  std::string header = "| variant |", rule = "|:--|";
+  for (const Grid::Column& column : grid.columns) {
+    header += fmt::format(" {} |", markdown_escaped(heading_of(column)));
+    rule += "--:|";
+  }
+  text += header + "\n" + rule + "\n";
+  for (const Grid::Group& group : grid.groups) {
+    text += fmt::format("| *{}* |", markdown_escaped(group.heading));
+    for (std::size_t i = 0; i < grid.columns.size(); ++i) text += " |";
+    text += "\n";
+    for (const Grid::Line& line : group.lines) {
+      text += fmt::format("| {}", markdown_escaped(line.name));
+      if (!line.notes.empty()) text += fmt::format(" <sup>{}</sup>", join_numbers(line.notes));
+      for (const std::string& cell : line.cells) {
+        text += fmt::format(" | {}", markdown_escaped(cell));
+      }
+      text += " |\n";
+    }
+  }
+  text += "\n";
+  for (std::size_t i = 0; i < grid.notes.size(); ++i) {
+    text += fmt::format("<sup>{}</sup> {}\n\n", i + 1, markdown_escaped(grid.notes[i]));
+  }
+}
+
+}  // namespace
+
+std::string markdown_escaped(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      default:
+        if (std::string_view("\\`*_[]|#~$").find(c) != std::string_view::npos) escaped += '\\';
+        escaped += c;
+    }
+  }
+  return escaped;
+}
+
+std::string render_markdown(const Summary& summary) {
+  std::string text;
+  for (const std::string& notice : summary.notices) text += markdown_escaped(notice) + "\n\n";
+  for (const Table& table : summary.tables) add_table(text, make_grid(table, Width::full));
+  if (summary.tables.empty()) return text;
+  for (const std::string& line : legend(summary, Width::full)) {
+    text += fmt::format("- {}\n", markdown_escaped(line));
+  }
+  return text;
+}
+
+}  // namespace subquad

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "record.h"
+
+namespace subquad {
+
+enum class ReportFormat { text, markdown, csv, json, latex };
+const char* to_string(ReportFormat format);
+/// Throws Error naming the known ones.
+ReportFormat report_format_from_string(const std::string& text);
+
+struct ReportOptions {
+  ReportFormat format = ReportFormat::text;
+  /// Builds (`Record::build`) whose figures count as today's; records of others are marked stale.
+  /// Empty: whichever build measured them.
+  std::vector<std::string> builds;
+};
+
+/// Tables of what records say, one per input, shape, mask and number of threads, with rows grouped
+/// by target; in `csv` one line per raw figure, in base units. Of several records of one point the
+/// last counts, of today's builds if there are any; the report says how many it left out. Records
+/// of one variant under several seeds are one row: median over seeds and range over seeds.
+/// Without records the text says so (JSON: no tables; CSV: the header alone).
+std::string report(const std::vector<Record>& records, const ReportOptions& options = {});
+
+}  // namespace subquad
