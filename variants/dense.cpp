@@ -7,10 +7,11 @@
 // Gimelshein 2018, arXiv:1805.02867; Rabe and Staats 2021, arXiv:2112.05682; Dao et al. 2022,
 // arXiv:2205.14135), so that no n x n matrix exists. Time O(n^2 d), memory O(1) beyond the output.
 //
-// Two switches make the dense attention that shared-QK Reformer (Kitaev et al. 2020,
+// Three switches make the dense attention that shared-QK Reformer (Kitaev et al. 2020,
 // arXiv:2001.04451, section 2) restricts: keys=normalised_queries takes k_j = q_j / |q_j| (0 for a
-// query of length 0), and self_penalty is subtracted from the score of a token with itself, so
-// that with 1e5 it attends to itself only if it sees nothing else.
+// query of length 0), self_penalty is subtracted from the score of a token with itself, so that
+// with 1e5 it attends to itself only if it sees nothing else, and scale=none leaves scores
+// unscaled.
 
 #include <algorithm>
 #include <cmath>
@@ -48,6 +49,7 @@ class Dense final : public Variant {
           "K as given, or the queries scaled to length 1 (shared QK)");
     visit("self_penalty", self_penalty_, at_least(0),
           "subtracted from the score of a token with itself");
+    visit("scale", scale_, {"problem", "none"}, "factor of the scores: the problem's, or 1");
   }
 
   Target target(const Problem&) const override {
@@ -91,7 +93,7 @@ class Dense final : public Variant {
                                    .v = call.v,
                                    .out = call.out,
                                    .row_log_sum_exp = call.row_log_sum_exp,
-                                   .scale = static_cast<float>(problem.score_scale()),
+                                   .scale = static_cast<float>(score_scale(problem)),
                                    .causal = problem.causal,
                                    .first_query = problem.first_query};
     const SelfPenalty penalty(problem.first_query, self_penalty_);
@@ -136,8 +138,14 @@ class Dense final : public Variant {
 
  private:
   enum class Keys { given, normalised_queries };
+  enum class Scale { problem, none };
 
-  bool plain() const { return keys_ == Keys::given && self_penalty_ == 0; }
+  bool plain() const {
+    return keys_ == Keys::given && self_penalty_ == 0 && scale_ == Scale::problem;
+  }
+  double score_scale(const Problem& problem) const {
+    return scale_ == Scale::none ? 1 : problem.score_scale();
+  }
 
   static Index tile_rows(const Problem& problem) {
     return std::max<Index>(
@@ -174,7 +182,7 @@ class Dense final : public Variant {
         squares += key * key;
       }
       if (keys_ == Keys::normalised_queries) dot = squares == 0 ? 0 : dot / std::sqrt(squares);
-      weights[j] = problem.score_scale() * dot;
+      weights[j] = score_scale(problem) * dot;
       if (j == problem.position(i)) weights[j] -= self_penalty_;
       largest = std::max(largest, weights[j]);
     }
@@ -191,6 +199,7 @@ class Dense final : public Variant {
 
   Keys keys_ = Keys::given;
   double self_penalty_ = 0;
+  Scale scale_ = Scale::problem;
 };
 
 SUBQUAD_VARIANT(Dense, {.name = "dense",
