@@ -91,7 +91,11 @@ class VariantTrial {
   }
 
   /// Largest difference of forward and reference over the largest element of the reference.
-  double error() { return difference(forward(), reference()); }
+  double error() {
+    // In this order: the reference reads the choices that forward takes.
+    const std::vector<float> out = forward();
+    return difference(out, reference());
+  }
 
   template <class A, class B>
   static double difference(const std::vector<A>& a, const std::vector<B>& b) {

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "subquad/variant.h"
+
+namespace subquad {
+
+/// Self attention inside buckets, by sorting (Kitaev et al. 2020, arXiv:2001.04451, section 2): in
+/// each round, tokens are sorted by (bucket, position) and cut into chunks; queries of a chunk
+/// attend to keys of the same chunk and of the one before that lie in their bucket. Rounds merge by
+/// their log-sum-exp.
+struct BucketAttention {
+  Index rounds;
+  Index buckets;        ///< of each round
+  Index chunk;          ///< sorted tokens of a chunk
+  bool shared_keys;     ///< keys are the queries, scaled to length 1; q and v are read, k is not
+  bool across_buckets;  ///< attend to whatever lies in the two chunks
+  bool duplicates;      ///< a key that several rounds find counts as often, else once
+  bool wrap;            ///< the first chunk looks back at the last
+  double scale;         ///< of scores
+  double self_penalty;  ///< with shared keys: taken off the score of a token with itself
+
+  Scratch scratch(const Problem& problem) const;
+  /// Buckets are [rounds, n]; with shared keys both spans are the same one. Writes `out` and
+  /// `row_log_sum_exp` of the call; a query that finds no key gets 0 and -infinity.
+  void forward(const Call& call, std::span<const std::int32_t> query_buckets,
+               std::span<const std::int32_t> key_buckets) const;
+};
+
+}  // namespace subquad

@@ -1,0 +1,301 @@
+// lsh: softmax over the keys that a random hash puts near the query. Kitaev et al. 2020, "Reformer:
+// the efficient transformer" (arXiv:2001.04451), section 2.
+//
+//   hash:    h(x) = argmax [x R, -x R],  R normal, [d, buckets / 2], drawn anew for each round
+//   sort:    tokens by (h, position), cut into chunks; a chunk attends to itself and the one before
+//   P_i^r =  keys j in those chunks with h(k_j) = h(q_i) and, if causal, j <= i
+//   out_i =  sum_j p_ij v_j over the union of P_i^r,  p_ij ~ exp(s_ij),
+//   s_ij  =  scale q_i . k_j, minus self_penalty if i = j         (qk=shared: k_j = q_j / |q_j|)
+//
+// Rounds merge by their log-sum-exp; a key that N_ij rounds found has log N_ij taken off its score
+// in each (appendix A), so that it counts once. Time O(rounds n chunk d), and O(rounds n^2 d /
+// bucket) for hashing, which the paper leaves out of its count; memory O(rounds n).
+//
+// Where implementations differ, a parameter decides; the defaults are the paper's. scale=problem
+// divides scores by sqrt(d), as the paper's equation 1 and one public code do; scale=none leaves q
+// . k_j with k_j of length 1 as it is, as the authors' code does. across_buckets: a chunk attends
+// to all that lies in it, the default of both codes. duplicates: keys found N times count N times,
+// the default of both codes. wrap: the first chunk looks back at the last, as both codes do; here
+// always that of its own round. self_penalty: subtracted, as by the authors.
+//
+// Different from the paper: `bucket` is the expected length of a bucket, of which there are then n
+// / bucket, rounded down to an even number, at least 2 (1 if bucket >= n); a chunk has `chunk`
+// positions, by default `bucket`, where the paper has twice the expected length. Many buckets are
+// not factorised into two hashes. qk=separate hashes keys and queries apart, by the same rotations,
+// sorts each, and lets query chunk c attend to key chunks c - 1 and c; the self rule then has no
+// object. With it, causal is refused: keys of the future would have a say in which keys of the past
+// share a chunk. Under qk=shared they have that say too: it is how the method works.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "kernels/bucket_attention.h"
+#include "kernels/hashing.h"
+#include "subquad/registry.h"
+
+namespace subquad {
+namespace {
+
+enum class Qk { shared, separate };
+enum class Scaling { problem, none };
+
+/// Rows that a tile hashes.
+constexpr Index kHashRows = 128;
+
+class Lsh final : public Variant {
+ public:
+  Index rounds = 4;
+  Index bucket = 64;
+  Index chunk = 0;
+  Qk qk = Qk::shared;
+  Scaling scale = Scaling::problem;
+  bool across_buckets = false;
+  bool duplicates = false;
+  bool wrap = false;
+  double self_penalty = 1e5;
+
+  void parameters(Parameters& visit) override {
+    visit("rounds", rounds, between(1, 64), "independent hashes, whose results are merged");
+    visit("bucket", bucket, at_least(1), "expected tokens of a bucket: n / bucket of them, even");
+    visit("chunk", chunk, at_least(0), "sorted tokens of a chunk; 0: as many as bucket says");
+    visit("qk", qk, {"shared", "separate"}, "keys are the queries, scaled to length 1, or K");
+    visit("scale", scale, {"problem", "none"}, "scores are scaled as in any attention, or not");
+    visit("across_buckets", across_buckets, "attend to keys of other buckets in the chunks");
+    visit("duplicates", duplicates, "a key that several rounds find counts as often");
+    visit("wrap", wrap, "the first chunk looks back at the last");
+    visit("self_penalty", self_penalty, at_least(0),
+          "qk=shared: taken off the score of a token with itself");
+  }
+
+  Target target(const Problem&) const override { return Target::restriction; }
+  std::string dense_target(const Problem&) const override {
+    const std::string scaling = scale == Scaling::none ? "scale=none" : "";
+    if (qk == Qk::separate) return scaling.empty() ? "dense" : "dense(" + scaling + ")";
+    return "dense(keys=normalised_queries,self_penalty=" + std::to_string(self_penalty) +
+           (scaling.empty() ? "" : "," + scaling) + ")";
+  }
+  std::string exact_when(const Problem& problem) const override {
+    return "rounds=1,chunk=0,bucket=" + std::to_string(problem.keys);
+  }
+  Consumes consumes() const override { return {.k = qk == Qk::separate}; }
+  /// With duplicates it is no softmax over keys any more.
+  bool gives_log_sum_exp() const override { return !duplicates || rounds == 1; }
+  std::string refuses(const Problem& problem) const override {
+    if (!problem.self_attention()) {
+      return "queries and keys are sorted into the same number of chunks: queries must be the keys";
+    }
+    if (problem.causal && qk == Qk::separate) {
+      return "qk=separate cannot be causal: later keys decide which earlier ones share a chunk";
+    }
+    return {};
+  }
+
+  void tensors(const Problem& problem, TensorVisitor& visit) const override {
+    const Index buckets = bucket_count(problem);
+    if (buckets > 1) {
+      visit("rotations", {{"rounds", rounds}, {"dim", problem.dim}, {"buckets / 2", buckets / 2}},
+            init::normal(1), Role::random, Sharing::head, "random directions of the hash");
+    }
+    const Shape shape{{"rounds", rounds}, {"tokens", problem.queries}};
+    visit.choice("query_buckets", shape, "bucket of each query (qk=shared: token) in each round");
+    if (qk == Qk::separate) visit.choice("key_buckets", shape, "bucket of each key in each round");
+  }
+
+  Scratch scratch(const Problem& problem) const override {
+    Scratch scratch = kernel(problem).scratch(problem);
+    scratch.worker_bytes =
+        std::max(scratch.worker_bytes, hash_scratch_bytes(std::min(kHashRows, problem.queries),
+                                                          problem.dim, bucket_count(problem) / 2));
+    return scratch;
+  }
+
+  /// How many pairs share a bucket is up to the data: an upper bound, and of pairs in chunks.
+  Cost cost(const Problem& problem) const override {
+    const Index in_reach = std::min(2 * chunk_length(problem), problem.keys);
+    double pairs = 0;
+    for (Index i = 0; i < problem.queries; ++i) {
+      pairs += static_cast<double>(problem.causal ? std::min(in_reach, i + 1) : in_reach);
+    }
+    pairs *= static_cast<double>(rounds);
+    const double n = static_cast<double>(problem.queries), dim = static_cast<double>(problem.dim);
+    const double value_dim = static_cast<double>(problem.value_dim);
+    const double sides = qk == Qk::separate ? 2 : 1;
+    const double directions = static_cast<double>(rounds * (bucket_count(problem) / 2));
+    return {.useful = {.multiply_adds = pairs * (dim + value_dim) + sides * n * directions * dim,
+                       .exponentials = pairs},
+            .bytes = sizeof(float) * (sides * n * dim + 2 * n * value_dim + directions * dim),
+            .exact = false};
+  }
+
+  void forward(const Call& call) const override {
+    const std::span<std::int32_t> queries = call.tensors.choices("query_buckets");
+    hash(call, call.q, queries);
+    if (qk == Qk::shared) {
+      kernel(call.problem).forward(call, queries, queries);
+      return;
+    }
+    const std::span<std::int32_t> keys = call.tensors.choices("key_buckets");
+    hash(call, call.k, keys);
+    kernel(call.problem).forward(call, queries, keys);
+  }
+
+  void reference(const ReferenceCall& call) const override {
+    const Memberships found(*this, call);
+    std::vector<double> row(static_cast<std::size_t>(call.problem.keys));
+    for (Index i = 0; i < call.out.rows; ++i) {
+      const double log_sum_exp = softmax_row(call, found, i, row);
+      if (call.row_log_sum_exp != nullptr) call.row_log_sum_exp[i] = log_sum_exp;
+      for (Index c = 0; c < call.out.cols; ++c) {
+        call.out(i, c) = 0;
+        for (Index j = 0; j < call.problem.keys; ++j) {
+          if (row[j] != 0) call.out(i, c) += row[j] * call.v(j, c);
+        }
+      }
+    }
+  }
+
+  void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
+    const Memberships found(*this, call);
+    std::vector<double> row(static_cast<std::size_t>(call.problem.keys));
+    for (Index i = 0; i < weights.rows; ++i) {
+      softmax_row(call, found, i, row);
+      std::copy(row.begin(), row.end(), weights.row(i));
+    }
+  }
+
+ private:
+  Index bucket_count(const Problem& problem) const {
+    if (bucket >= problem.keys) return 1;
+    return std::max<Index>(2, problem.keys / bucket / 2 * 2);
+  }
+  Index chunk_length(const Problem& problem) const {
+    return std::min(chunk > 0 ? chunk : bucket, problem.keys);
+  }
+  Index chunk_count(const Problem& problem) const {
+    return (problem.keys + chunk_length(problem) - 1) / chunk_length(problem);
+  }
+  double score_scale(const Problem& problem) const {
+    return scale == Scaling::none ? 1 : problem.score_scale();
+  }
+
+  /// For the reference: in how many rounds does query i find key j? From the buckets that forward
+  /// chose, by the definition.
+  class Memberships {
+   public:
+    Memberships(const Lsh& lsh, const ReferenceCall& call)
+        : lsh_(lsh),
+          n_(call.problem.keys),
+          last_chunk_(lsh.chunk_count(call.problem) - 1),
+          query_buckets_(call.tensors.integers("query_buckets")),
+          key_buckets_(lsh.qk == Qk::shared ? query_buckets_
+                                            : call.tensors.integers("key_buckets")),
+          query_chunks_(chunks(query_buckets_, lsh.chunk_length(call.problem))),
+          key_chunks_(chunks(key_buckets_, lsh.chunk_length(call.problem))) {}
+
+    Index count(Index i, Index j) const {
+      Index rounds = 0;
+      for (Index r = 0; r < lsh_.rounds; ++r) {
+        const Index query_chunk = query_chunks_[r * n_ + i], key_chunk = key_chunks_[r * n_ + j];
+        const bool wrapped = lsh_.wrap && query_chunk == 0 && key_chunk == last_chunk_;
+        if (key_chunk != query_chunk && key_chunk != query_chunk - 1 && !wrapped) continue;
+        if (!lsh_.across_buckets && query_buckets_[r * n_ + i] != key_buckets_[r * n_ + j])
+          continue;
+        ++rounds;
+      }
+      return rounds;
+    }
+
+   private:
+    std::vector<Index> chunks(std::span<const std::int32_t> buckets, Index length) const {
+      std::vector<Index> result(buckets.size()), tokens(static_cast<std::size_t>(n_));
+      for (Index r = 0; r < lsh_.rounds; ++r) {
+        std::iota(tokens.begin(), tokens.end(), 0);
+        std::stable_sort(tokens.begin(), tokens.end(), [&](Index a, Index b) {
+          return buckets[r * n_ + a] < buckets[r * n_ + b];
+        });
+        for (Index place = 0; place < n_; ++place) result[r * n_ + tokens[place]] = place / length;
+      }
+      return result;
+    }
+
+    const Lsh& lsh_;
+    Index n_, last_chunk_;
+    std::span<const std::int32_t> query_buckets_, key_buckets_;
+    std::vector<Index> query_chunks_, key_chunks_;
+  };
+
+  double reference_score(const ReferenceCall& call, Index i, Index j) const {
+    double dot = 0, squares = 0;
+    for (Index c = 0; c < call.q.cols; ++c) {
+      const double key = qk == Qk::shared ? call.q(j, c) : call.k(j, c);
+      dot += call.q(i, c) * key;
+      squares += key * key;
+    }
+    if (qk == Qk::separate) return score_scale(call.problem) * dot;
+    const double score = squares == 0 ? 0 : score_scale(call.problem) * dot / std::sqrt(squares);
+    return i == j ? score - self_penalty : score;
+  }
+
+  /// Weights of one row; returns its log-sum-exp.
+  double softmax_row(const ReferenceCall& call, const Memberships& found, Index i,
+                     std::vector<double>& row) const {
+    double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+    std::vector<double> times(row.size());
+    for (Index j = 0; j < call.problem.keys; ++j) {
+      const Index count = call.problem.sees(i, j) ? found.count(i, j) : 0;
+      times[j] = static_cast<double>(duplicates ? count : std::min<Index>(count, 1));
+      if (count == 0) continue;
+      row[j] = reference_score(call, i, j);
+      largest = std::max(largest, row[j]);
+    }
+    for (Index j = 0; j < call.problem.keys; ++j) {
+      row[j] = times[j] == 0 ? 0 : times[j] * std::exp(row[j] - largest);
+      sum += row[j];
+    }
+    if (sum == 0) return -std::numeric_limits<double>::infinity();
+    for (double& weight : row) weight /= sum;
+    return largest + std::log(sum);
+  }
+
+  BucketAttention kernel(const Problem& problem) const {
+    return {.rounds = rounds,
+            .buckets = bucket_count(problem),
+            .chunk = chunk_length(problem),
+            .shared_keys = qk == Qk::shared,
+            .across_buckets = across_buckets,
+            .duplicates = duplicates,
+            .wrap = wrap,
+            .scale = score_scale(problem),
+            .self_penalty = self_penalty};
+  }
+
+  /// Buckets of all rows in all rounds, [rounds, rows].
+  void hash(const Call& call, ConstView rows, std::span<std::int32_t> buckets) const {
+    if (bucket_count(call.problem) == 1) {
+      std::fill(buckets.begin(), buckets.end(), 0);
+      return;
+    }
+    const ConstView rotations = call.tensors.matrix("rotations");
+    const Index tiles = (rows.rows + kHashRows - 1) / kHashRows;
+    call.run.parallel(rounds * tiles, [&](Index index, Worker& worker) {
+      const Index round = index / tiles, begin = index % tiles * kHashRows;
+      const Index count = std::min(kHashRows, rows.rows - begin);
+      hash_rows(rows.row_range(begin, count), rotations.row_range(round * rows.cols, rows.cols),
+                buckets.subspan(static_cast<std::size_t>(round * rows.rows + begin),
+                                static_cast<std::size_t>(count)),
+                worker);
+    });
+  }
+};
+
+SUBQUAD_VARIANT(Lsh, {.name = "lsh",
+                      .summary = "Reformer: softmax over keys in the query's hash buckets",
+                      .citation = "arXiv:2001.04451",
+                      .time = "rounds n (chunk + n / bucket) d",
+                      .memory = "rounds n"});
+
+}  // namespace
+}  // namespace subquad
