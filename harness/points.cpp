@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include "catalogue.h"
@@ -40,6 +42,19 @@ std::string quoted(const std::string& word) {
     }
   }
   return result + '\'';
+}
+
+/// Hash of a file, read once as long as it stays as it is: keys of many points need it.
+std::string content_hash(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const auto size = fs::file_size(path, code);
+  if (code) throw Error(path + ": cannot be read: " + code.message());
+  const auto changed = fs::last_write_time(path, code).time_since_epoch().count();
+  static std::map<std::string, std::string> known;
+  std::string& hash = known[fmt::format("{} {} {}", size, changed, path)];
+  if (hash.empty()) hash = hash_file(path);
+  return hash;
 }
 
 void collect_names(const Expression& expression, std::set<std::string>& names) {
@@ -143,7 +158,7 @@ std::string point_definition(const Experiment& single) {
     }
   }
   for (const std::string& path : input_files(single.inputs.front())) {
-    text += "contents = " + hash_file(path) + "\n";
+    text.append("contents = ").append(content_hash(path)).append("\n");
   }
   return text;
 }
@@ -203,7 +218,7 @@ std::string build_of(const Expression& variant) {
     }
   }
   std::string build = program_build();
-  for (const std::string& file : files) build.append("+").append(hash_file(file), 0, 16);
+  for (const std::string& file : files) build.append("+").append(content_hash(file), 0, 16);
   return build;
 }
 
