@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <gnu/libc-version.h>
-#include <hwy/base.h>
 #include <oneapi/tbb/version.h>
 #include <xxhash.h>
 #include <zip.h>
@@ -11,7 +10,7 @@
 #include <boost/version.hpp>
 #include <nlohmann/json.hpp>
 
-// SUBQUAD_FLAGS, SUBQUAD_SOURCE_FOLDER and SUBQUAD_BENCHMARK_VERSION come from CMake, for this file
+// SUBQUAD_FLAGS, SUBQUAD_SOURCE_FOLDER and SUBQUAD_*_VERSION come from CMake, for this file
 // alone.
 
 namespace subquad {
@@ -31,7 +30,7 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
   return {
       {"eigen",
        fmt::format("{}.{}.{}", EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)},
-      {"highway", fmt::format("{}.{}", HWY_MAJOR, HWY_MINOR)},
+      {"highway", SUBQUAD_HIGHWAY_VERSION},
       {"onetbb", TBB_runtime_version()},
       {"benchmark", SUBQUAD_BENCHMARK_VERSION},
       {"boost", fmt::format("{}.{}.{}", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000,
