@@ -1,0 +1,16 @@
+#!/usr/bin/python3
+"""Every figure of a run, in one process."""
+
+import common
+import error_vs_time
+import memory_vs_length
+import time_vs_length
+
+
+def draw(frame, out, _=None):
+    return [path for figure in (time_vs_length, memory_vs_length, error_vs_time)
+            for path in figure.draw(frame, out)]
+
+
+if __name__ == "__main__":
+    common.main(__doc__, draw)

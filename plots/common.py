@@ -1,0 +1,376 @@
+"""What the figures share: reading records, one look per variant, panels whose labels never overlap.
+
+Figures are functions of records (points.jsonl) alone.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import pathlib
+import statistics
+import sys
+import textwrap
+
+NOTHING_DRAWN = 3  # exit status: a reason why there are no figures, on standard error
+
+try:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure
+    import matplotlib.ticker
+    import pandas
+except ImportError as error:
+    print(f"figures need the packages python3-matplotlib and python3-pandas ({error})",
+          file=sys.stderr)
+    sys.exit(NOTHING_DRAWN)
+
+RECORD_SCHEMA = 1
+HEADLINE = "relative_error"
+
+# ---- records -----------------------------------------------------------------------------------
+
+
+class NoRecords(Exception):
+    """There is nothing to draw; the text says why."""
+
+
+def read_records(directory):
+    """Records of DIRECTORY/points.jsonl in order. A torn last line is no record."""
+    path = pathlib.Path(directory) / "points.jsonl"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise NoRecords(f"{path}: {error.strerror}") from error
+    records = []
+    for number, line in enumerate(lines[:-1], 1):  # after the last newline: empty, or torn
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise NoRecords(f"{path}:{number}: no record ({error})") from error
+        if record.get("schema") != RECORD_SCHEMA:
+            raise NoRecords(f"{path}:{number}: schema {record.get('schema')}; "
+                            f"these figures read schema {RECORD_SCHEMA}")
+        records.append(record)
+    return records
+
+
+def point_of(record):
+    """What tells one point from another, whatever code measured it."""
+    return (record["variant"], record["input"], json.dumps(record["problem"], sort_keys=True),
+            record["batch"], record["heads"], record["key_heads"], record["threads"],
+            record["seed"], record["direction"])
+
+
+def latest(records):
+    """The last record of each point, without those of builds that another build came after: a build
+    is stale as soon as one of its points was measured again by other code."""
+    last, stale = {}, set()
+    for record in records:
+        before = last.get(point_of(record))
+        if before and before["build"] != record["build"]:
+            stale.add(before["build"])
+            stale.discard(record["build"])
+        last[point_of(record)] = record
+    return [record for record in last.values() if record["build"] not in stale]
+
+
+def median_interval(values, confidence=0.95):
+    """Narrowest order-statistic interval of the median that has the confidence, or the range."""
+    ordered, n = sorted(values), len(values)
+    coverage, k = 1 - 2 * 0.5**n, 0
+    while k + 1 < n - 1 - (k + 1):
+        narrower = coverage - 2 * math.comb(n, k + 1) * 0.5**n
+        if narrower < confidence:
+            break
+        coverage, k = narrower, k + 1
+    return ordered[k], ordered[n - 1 - k]
+
+
+def figure_of(seeds, values_of, interval):
+    """Median, low, high: with one seed of its values, with several of the medians of seeds."""
+    per_seed = [values_of(record) for record in seeds]
+    values = [value for of_seed in per_seed for value in of_seed if value is not None]
+    if not values or any(math.isnan(value) for value in values):
+        return math.nan, math.nan, math.nan
+    medians = [statistics.median(of_seed) for of_seed in per_seed if of_seed]
+    low, high = interval(values if len(seeds) == 1 else medians)
+    return statistics.median(medians), low, high
+
+
+def value_range(values):
+    return min(values), max(values)
+
+
+def shape_of(record):
+    """What beside its length and mask makes a problem, in words."""
+    problem = record["problem"]
+    words = [f"batch {record['batch']}", f"{record['heads']} heads"]
+    if record["key_heads"] != record["heads"]:
+        words.append(f"{record['key_heads']} key heads")
+    words.append(f"dim {problem['dim']}")
+    if problem["value_dim"] != problem["dim"]:
+        words.append(f"value dim {problem['value_dim']}")
+    if problem["queries"] != problem["keys"]:
+        words.append(f"{problem['queries']} queries")
+    if problem["scale"]:
+        words.append(f"scale {problem['scale']:g}")
+    return ", ".join(words)
+
+
+def row_of(seeds):
+    """One line of the frame: a variant at one length, over its seeds."""
+    first = seeds[0]
+    done = [record for record in seeds if record["status"] == "ok"]
+    trusted = done and all(record["status"] != "mistrusted" for record in seeds)
+    times = figure_of(done, lambda r: [x["time_ns"] * 1e-9 for x in r["rounds"]],
+                      median_interval if len(done) == 1 else value_range)
+    errors = figure_of(done, lambda r: r["error"].get(HEADLINE, []), value_range)
+    memory = [r["scratch_bytes"] + r["parameter_bytes"] + r["random_bytes"] for r in done]
+    return {
+        "variant": first["variant"], "family": first["family"], "target": first["target"],
+        "input": first["input"], "keys": first["problem"]["keys"],
+        "causal": first["problem"]["causal"], "threads": first["threads"],
+        "shape": shape_of(first), "anchor": first["anchor"],
+        "status": "ok" if trusted else next(r["status"] for r in seeds if r["status"] != "ok"),
+        "time": times[0], "time_low": times[1], "time_high": times[2],
+        "error": errors[0], "error_low": errors[1], "error_high": errors[2],
+        "memory": statistics.median(memory) if memory else math.nan,
+    }
+
+
+def load(directories):
+    """A data frame with one line per variant, length, input, mask, threads and shape. Seconds and
+    bytes. Raises NoRecords."""
+    records = latest([r for directory in directories for r in read_records(directory)])
+    groups = {}
+    for record in records:
+        groups.setdefault((record["variant"], record["input"], record["problem"]["keys"],
+                           record["problem"]["causal"], record["threads"],
+                           shape_of(record)), []).append(record)
+    if not groups:
+        raise NoRecords("no records: nothing has been measured yet")
+    frame = pandas.DataFrame([row_of(seeds) for seeds in groups.values()])
+    if not (frame.status == "ok").any():
+        raise NoRecords("no point ended well: there is nothing to draw")
+    return frame
+
+
+def figure_groups(frame):
+    """(suffix of the file's name, words for the title, rows) for each figure: inputs are panels, all
+    else are figures of their own."""
+    several_shapes = frame["shape"].nunique() > 1
+    for (causal, threads, shape), rows in frame.groupby(["causal", "threads", "shape"], sort=True):
+        suffix = "_causal" if causal else ""
+        suffix += f"_{threads}_threads" if threads != 1 else ""
+        suffix += "_" + shape.replace(", ", "_").replace(" ", "") if several_shapes else ""
+        words = "causal" if causal else "not causal"
+        words += f", {threads} thread{'s' if threads != 1 else ''}, {shape}"
+        yield suffix, words, rows
+
+
+# ---- looks -------------------------------------------------------------------------------------
+
+# Okabe and Ito's colours without yellow, and a wine red: any two differ by at least 16 in CIE Lab
+# for normal, protan, deutan and tritan sight.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#882255"]
+# Pairs of them that some reader may take for one another.
+SIMILAR = [(0, 2), (0, 5), (1, 3), (1, 5), (2, 4), (2, 5), (2, 6), (4, 5)]
+MARKERS = ["o", "s", "^", "v", "D", "P", "X", "*", "<", ">"]
+LINES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (2, 1))]
+FILLS = ["full", "none", "left", "top", "right", "bottom"]
+GREY = "#8a8a8a"
+# Chosen so that the families known when it was chosen never share a look.
+SALT = 378036
+
+
+def family_look(family):
+    """Numbers of colour, marker and line of a variant's name, and of nothing else, so that a variant
+    looks the same in every figure of every run."""
+    digest = hashlib.md5(f"{SALT}:{family}".encode()).digest()
+    number = int.from_bytes(digest[:8], "big")
+    return number % 7, number // 7 % 10, number // 70 % 4
+
+
+class Looks:
+    """Colour, marker and line of every curve. Parameters of one family differ by how their markers
+    are filled."""
+
+    def __init__(self, frame):
+        self._rank = {}
+        for family, rows in frame.groupby("family"):
+            for rank, variant in enumerate(sorted(rows["variant"].unique(), key=natural)):
+                self._rank[variant] = (family, rank)
+
+    def __call__(self, variant):
+        family, rank = self._rank[variant]
+        style = {"fillstyle": FILLS[rank % len(FILLS)], "markersize": 5.5, "markeredgewidth": 1.1,
+                 "markerfacecoloralt": "white"}
+        if family == "dense":
+            return style | {"color": "black", "marker": "o", "linestyle": "-", "linewidth": 2}
+        colour, marker, line = family_look(family)
+        return style | {"color": COLOURS[colour], "marker": MARKERS[marker],
+                        "linestyle": LINES[line], "linewidth": 1.3}
+
+
+def natural(text):
+    """Sorts radius=64 before radius=256."""
+    parts, digits = [""], False
+    for character in text:
+        if character.isdigit() != digits:
+            parts.append("")
+            digits = not digits
+        parts[-1] += character
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
+
+
+def human_seconds(seconds, _=None):
+    for size, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= 0.9995 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def human_bytes(count, _=None):
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >= 2**power:
+            return f"{count / 2**power:.3g} {unit}"
+    return f"{count:.3g} B"
+
+
+# ---- labels ------------------------------------------------------------------------------------
+
+
+def spread(wanted, gap, low, high):
+    """Places near the wanted ones, in the same order, at least `gap` apart, within [low, high] where
+    there is room: neighbours that are too close form a block around their mean."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    blocks = []  # [sum of (wanted - offset in block), count]
+    for i in order:
+        blocks.append([wanted[i], 1])
+        while len(blocks) > 1 and start(blocks[-2], gap, low, high) + gap * blocks[-2][1] > \
+                start(blocks[-1], gap, low, high):
+            total, count = blocks.pop()
+            blocks[-1][0] += total - gap * count * blocks[-1][1]
+            blocks[-1][1] += count
+    places = [0.0] * len(wanted)
+    position = 0
+    for block in blocks:
+        for k in range(block[1]):
+            places[order[position]] = start(block, gap, low, high) + gap * k
+            position += 1
+    return places
+
+
+def start(block, gap, low, high):
+    """First place of a block: the best one, moved into the limits."""
+    return max(low, min(block[0] / block[1], high - gap * (block[1] - 1)))
+
+
+def overlap(a, b):
+    """Area that two boxes (x0, y0, x1, y1) share."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0) * max(height, 0)
+
+
+# ---- figures -----------------------------------------------------------------------------------
+
+RC = {
+    "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 9, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.6,
+    "axes.axisbelow": True, "svg.hashsalt": "subquad", "figure.facecolor": "white",
+}
+TEXT_WIDTH = 0.068  # inches per character of a label at 8 points, on the safe side
+LINE_HEIGHT = 0.155  # inches
+
+
+def new_figure(width, height):
+    figure = matplotlib.figure.Figure(figsize=(width, height))
+    matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
+    return figure
+
+
+def add_panel(figure, left, bottom, width, height, **options):
+    """An axes at a place in inches."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes([left / across, bottom / up, width / across, height / up], **options)
+
+
+def title_of(input_expression, width):
+    """The input as written, broken to fit `width` inches."""
+    return "\n".join(textwrap.wrap(input_expression, max(20, int(width / 0.075)),
+                                   break_on_hyphens=False))
+
+
+def describe_missing(rows):
+    """Sentence on the points that are not drawn, or nothing."""
+    missing = rows[rows["status"] != "ok"]
+    if missing.empty:
+        return ""
+    parts = []
+    for (status, variant), points in missing.groupby(["status", "variant"], sort=True):
+        by_input = {text: ", ".join(str(n) for n in sorted(of_input["keys"].unique()))
+                    for text, of_input in points.groupby("input")}
+        everywhere = len(by_input) == rows["input"].nunique() and len(set(by_input.values())) == 1
+        places = [f"n = {next(iter(by_input.values()))}"] if everywhere else [
+            f"n = {lengths} of {text}" for text, lengths in by_input.items()]
+        parts.append(f"{variant} at {', '.join(places)} ({status.replace('_', ' ')})")
+    return "Not drawn: " + "; ".join(parts) + "."
+
+
+def foot_lines(text, width):
+    return textwrap.wrap(text, int(width / 0.052)) if text else []
+
+
+def titled_figure(width, height, title, panel_titles, foot):
+    """A figure with `height` inches of room for panels, and the inches below that room."""
+    bottom = 0.6 + 0.13 * len(foot)
+    head = 0.45 + 0.15 * max(text.count("\n") + 1 for text in panel_titles)
+    up = bottom + height + head
+    figure = new_figure(width, up)
+    figure.text(0.01, 1 - 0.08 / up, title, fontsize=10.5, fontweight="bold", va="top")
+    for i, line in enumerate(reversed(foot)):
+        figure.text(0.01, (0.06 + 0.13 * i) / up, line, fontsize=7, color="#444444", va="bottom")
+    return figure, bottom
+
+
+def save(figure, directory, name):
+    """NAME.png and NAME.svg; returns their paths."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, metadata in (("png", {}), ("svg", {"Date": None})):
+        path = directory / f"{name}.{kind}"
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        figure.savefig(beside, format=kind, dpi=150, metadata=metadata)
+        beside.replace(path)
+        paths.append(path)
+    return paths
+
+
+def arguments(description):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("results", nargs="+", metavar="RESULTS_DIR",
+                        help="folder of a run, which holds points.jsonl")
+    parser.add_argument("--out", default="figures", metavar="DIR", help="where figures go")
+    return parser
+
+
+def main(description, draw, options=lambda parser: None):
+    """Runs `draw(frame, out, parsed arguments)` as a program of its own."""
+    parser = arguments(description)
+    options(parser)
+    parsed = parser.parse_args()
+    try:
+        frame = load(parsed.results)
+        with matplotlib.rc_context(RC):
+            paths = draw(frame, parsed.out, parsed)
+    except NoRecords as error:
+        print(error, file=sys.stderr)
+        sys.exit(NOTHING_DRAWN)
+    for path in paths:
+        print(path)

@@ -1,0 +1,107 @@
+"""Figures of some quantity against length: one panel per input, one curve per variant."""
+
+import matplotlib.ticker
+
+import common
+
+PANEL_WIDTH = 4.3  # inches
+
+
+def draw_slopes(axes, lengths):
+    """Short light lines of slope 1 and 2 in the lower right corner, which growing curves leave free,
+    for the eye to compare with."""
+    begin, end = max(lengths[0], lengths[-1] / 2.5), lengths[-1]
+    floor = axes.get_ylim()[0] * 1.1
+    for power, up, align in ((1, -2, "top"), (2, 1, "bottom")):
+        axes.plot([begin, end], [floor, floor * (end / begin)**power], color="#bdbdbd",
+                  linewidth=1, zorder=0)
+        middle = (begin * end**2)**(1 / 3)
+        axes.annotate("∝ n²" if power == 2 else "∝ n", (middle, floor * (middle / begin)**power),
+                      (4 if power == 1 else -4, up), textcoords="offset points",
+                      ha="left" if power == 1 else "right", va=align, fontsize=7,
+                      color="#999999", zorder=0)
+
+
+def draw_labels(axes, ends, looks, height):
+    """The curves' names in the right margin, as near to their ends as they fit."""
+    to_axes = axes.transAxes.inverted()
+    wanted = [to_axes.transform(axes.transData.transform(end))[1] for _, end in ends]
+    gap = common.LINE_HEIGHT / height
+    places = common.spread(wanted, gap, -0.02, 1.02)
+    for (variant, end), place in zip(ends, places):
+        colour = looks(variant)["color"]
+        axes.annotate("", xy=end, xytext=(1.035, place), textcoords="axes fraction",
+                      arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6,
+                                  "alpha": 0.7, "shrinkA": 0, "shrinkB": 3},
+                      annotation_clip=False)
+        axes.plot([1.055], [place], transform=axes.transAxes, clip_on=False,
+                  **(looks(variant) | {"linestyle": "none"}))
+        axes.text(1.08, place, variant, transform=axes.transAxes, fontsize=8, color=colour,
+                  va="center_baseline")
+
+
+def draw_curves(axes, rows, looks, quantity, interval):
+    """Curves of the positive values; returns (variant, last point) of each."""
+    ends = []
+    for variant, points in rows.groupby("variant", sort=False):
+        points = points.sort_values("keys")
+        positive = points[points[quantity] > 0]
+        if positive.empty:
+            continue
+        look = looks(variant)
+        axes.plot(positive["keys"], positive[quantity], zorder=4 if look["color"] == "black" else 3,
+                  **look)
+        if interval:
+            axes.vlines(positive["keys"], positive[quantity + "_low"],
+                        positive[quantity + "_high"], color=look["color"], linewidth=3, alpha=0.4,
+                        zorder=2)
+        ends.append((variant, (positive["keys"].iloc[-1], positive[quantity].iloc[-1])))
+    return ends
+
+
+def prepare(axes, lengths, limits, y_axis):
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2 if y_axis is common.human_bytes else 10)
+    axes.set_xlim(lengths[0] / 1.12, lengths[-1] * 1.12)
+    axes.set_ylim(limits[0] / 1.6, limits[1] * 1.6)
+    axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(lengths))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda n, _: f"{n:g}"))
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(y_axis))
+    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.set_xlabel("length n (keys)")
+
+
+def notes_of(rows, quantity, none_text, width):
+    """What the panels do not show: points that did not end well, and values of zero, for which a
+    logarithmic axis has no place."""
+    ok = rows[rows["status"] == "ok"]
+    zero = sorted(v for v, points in ok.groupby("variant") if (points[quantity] == 0).all())
+    lines = common.foot_lines(common.describe_missing(rows), width)
+    if zero:
+        lines += common.foot_lines(none_text + ", ".join(zero) + ".", width)
+    return lines
+
+
+def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis):
+    inputs = list(dict.fromkeys(rows["input"]))
+    names = rows["variant"].unique()
+    margin = 0.45 + common.TEXT_WIDTH * max(len(name) for name in names)
+    height = max(3.5, common.LINE_HEIGHT * len(names) + 0.2)
+    pitch = 0.85 + PANEL_WIDTH + margin
+    titles = [common.title_of(text, PANEL_WIDTH + margin) for text in inputs]
+    foot = notes_of(rows, quantity, none_text, pitch * len(inputs))
+    figure, bottom = common.titled_figure(pitch * len(inputs), height, title, titles, foot)
+    positive = rows[(rows["status"] == "ok") & (rows[quantity] > 0)]
+    limits = (positive[quantity].min(), positive[quantity].max()) if len(positive) else (1, 2)
+    lengths = sorted(rows["keys"].unique())
+    for i, text in enumerate(inputs):
+        axes = common.add_panel(figure, 0.8 + i * pitch, bottom, PANEL_WIDTH, height)
+        prepare(axes, lengths, limits, y_axis)
+        axes.set_title(titles[i], loc="left")
+        axes.set_ylabel(words)
+        ends = draw_curves(axes, rows[rows["input"] == text], looks, quantity, interval)
+        if len(lengths) > 1:
+            draw_slopes(axes, lengths)
+        draw_labels(axes, ends, looks, height)
+    return figure
