@@ -1,0 +1,14 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace subquad {
+
+/// Draws every figure of the run in `results_dir` into `results_dir`/figures, with the scripts in
+/// `plots_dir`. Returns why there are none (no scripts, no matplotlib, nothing to draw), or nothing
+/// if they were drawn: a run without figures is a run none the less.
+std::optional<std::string> draw_figures(const std::string& results_dir,
+                                        const std::string& plots_dir);
+
+}  // namespace subquad

@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""Tests of what figures are made of, and, where SUBQUAD_FIGURES names a folder, of figures drawn."""
+
+import itertools
+import os
+import pathlib
+import random
+import re
+import unittest
+
+import common
+import error_vs_time
+import matplotlib.image
+
+
+def record(variant, time_s, build="a", seed=0, status="ok", **problem):
+    shape = {"queries": 64, "keys": 64, "dim": 8, "value_dim": 8, "causal": False,
+             "first_query": 0, "scale": 0}
+    return {"schema": 1, "variant": variant, "family": variant.split("(")[0], "build": build,
+            "target": "restriction", "input": "gaussian", "problem": shape | problem, "batch": 1,
+            "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward",
+            "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},
+            "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
+            "parameter_bytes": 20, "random_bytes": 3}
+
+
+class Frontier(unittest.TestCase):
+    def test_equals_the_definition(self):
+        source = random.Random(1)
+        for _ in range(200):
+            points = [(source.randint(1, 12), source.randint(1, 12)) for _ in range(15)]
+            unbeaten = {p for p in points
+                        if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in points)}
+            found = [points[i] for i in error_vs_time.pareto_frontier(*zip(*points))]
+            self.assertEqual(set(found), unbeaten)
+            self.assertEqual(found, sorted(unbeaten))
+
+    def test_of_nothing(self):
+        self.assertEqual(error_vs_time.pareto_frontier([], []), [])
+
+
+class Labels(unittest.TestCase):
+    def test_spread_keeps_order_and_distance(self):
+        source = random.Random(2)
+        for count in range(1, 20):
+            wanted = [source.random() for _ in range(count)]
+            places = common.spread(wanted, 0.05, 0, 1)
+            self.assertEqual(sorted(range(count), key=lambda i: places[i]),
+                             sorted(range(count), key=lambda i: wanted[i]))
+            ordered = sorted(places)
+            for low, high in zip(ordered, ordered[1:]):
+                self.assertGreaterEqual(high - low, 0.05 - 1e-12)
+            self.assertGreaterEqual(ordered[0], -1e-12)
+            self.assertLessEqual(ordered[-1], 1 + 1e-12)
+
+    def test_spread_leaves_what_is_apart(self):
+        self.assertEqual(common.spread([0.9, 0.1, 0.5], 0.05, 0, 1), [0.9, 0.1, 0.5])
+
+    def test_best_place_avoids_what_is_taken(self):
+        axes = common.add_panel(common.new_figure(4, 4), 0, 0, 4, 4)
+        taken = [(195, 195, 205, 205), (205, 180, 320, 220)]
+        box, _ = error_vs_time.best_place(axes, (200, 200), (60, 12), taken)
+        self.assertEqual(sum(common.overlap(box, other) for other in taken), 0)
+
+
+class Looks(unittest.TestCase):
+    FAMILIES = ["naive", "local", "linear", "linformer", "lsh", "synthesizer", "aft", "fnet", "mean",
+                "random_pattern"]
+
+    def test_first_families_are_told_apart(self):
+        looks = [common.family_look(family) for family in self.FAMILIES]
+        similar = {frozenset(pair) for pair in common.SIMILAR}
+        for (colour, marker, line), (other, its_marker, its_line) in itertools.combinations(looks, 2):
+            self.assertNotEqual((colour, marker), (other, its_marker))
+            if colour == other or frozenset((colour, other)) in similar:
+                self.assertNotEqual((marker, line), (its_marker, its_line))
+
+    def test_parameters_differ_by_fill_and_keep_the_colour(self):
+        frame = common.pandas.DataFrame(
+            {"family": ["local"] * 3 + ["dense"],
+             "variant": ["local(radius=256)", "local(radius=16)", "local(radius=64)", "dense"]})
+        looks = common.Looks(frame)
+        of_local = [looks(f"local(radius={radius})") for radius in (16, 64, 256)]
+        self.assertEqual([look["fillstyle"] for look in of_local], common.FILLS[:3])
+        self.assertEqual(len({(look["color"], look["marker"]) for look in of_local}), 1)
+        self.assertEqual(looks("dense")["color"], "black")
+
+
+class Records(unittest.TestCase):
+    def test_the_last_build_counts(self):
+        records = [record("old", [1]), record("again", [1]), record("again", [2], build="b"),
+                   record("new", [3], build="b")]
+        self.assertEqual([(r["variant"], r["build"]) for r in common.latest(records)],
+                         [("again", "b"), ("new", "b")])
+
+    def test_builds_side_by_side_both_count(self):
+        records = [record("built_in", [1]), record("plugin", [1], build="b")]
+        self.assertEqual(len(common.latest(records)), 2)
+
+    def test_interval_is_the_order_statistic_one(self):
+        # Ten values: between the second and the ninth with probability 1 - 2 * 11 / 1024 = 0.979;
+        # one further in, 0.891.
+        self.assertEqual(common.median_interval(list(range(1, 11))), (2, 9))
+        self.assertEqual(common.median_interval([3, 1, 2]), (1, 3))
+
+    def test_a_row(self):
+        row = common.row_of([record("v", [3, 1, 2])])
+        self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 3))
+        self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))
+        self.assertEqual(row["memory"], 123)
+        row = common.row_of([record("v", [t], seed=t) for t in (5, 1, 2)])
+        self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 5))
+
+    def test_mistrusted_seeds_are_not_drawn(self):
+        row = common.row_of([record("v", [1]), record("v", [1], seed=1, status="mistrusted")])
+        self.assertEqual(row["status"], "mistrusted")
+
+
+@unittest.skipUnless("SUBQUAD_FIGURES" in os.environ, "no figures were drawn")
+class Figures(unittest.TestCase):
+    NAMES = ["time_vs_length", "memory_vs_length", "error_vs_time"]
+
+    def setUp(self):
+        self.folder = pathlib.Path(os.environ["SUBQUAD_FIGURES"])
+
+    def test_nothing_else_is_there(self):
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()),
+                         sorted(f"{name}.{kind}" for name in self.NAMES for kind in ("png", "svg")))
+
+    def test_pictures_show_the_curves(self):
+        # The synthetic run's families have six colours among them, and dense is black; `mean`, which
+        # has the seventh, takes no memory and is absent from that figure.
+        for name in self.NAMES:
+            picture = matplotlib.image.imread(self.folder / f"{name}.png")[..., :3]
+            shown = {tuple(c) for c in (picture.reshape(-1, 3) * 255).round().astype(int)}
+            wanted = {tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5))
+                      for colour in common.COLOURS + ["#000000"]}
+            self.assertGreaterEqual(len(wanted & shown), 7, name)
+
+    def test_drawings_are_whole(self):
+        for name in self.NAMES:
+            text = (self.folder / f"{name}.svg").read_text()
+            self.assertTrue(text.rstrip().endswith("</svg>"))
+            self.assertGreater(len(re.findall("<use|<path", text)), 100)
+
+
+if __name__ == "__main__":
+    unittest.main()

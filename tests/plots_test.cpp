@@ -1,0 +1,77 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "report/figures.h"
+#include "report_records.h"
+
+namespace subquad {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Optional;
+
+const std::string kPlots = std::string(SUBQUAD_SOURCE_DIR) + "/plots";
+
+bool matplotlib_is_there() {
+  return std::system("/usr/bin/python3 -c 'import matplotlib, pandas' 2>/dev/null") == 0;
+}
+
+class Plots : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "subquad-plots-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void write_points(const std::string& text) { std::ofstream(folder_ / "points.jsonl") << text; }
+  /// Runs the scripts' own tests, and shows what they say if they fail.
+  int run_python_tests(const fs::path& figures) const {
+    const std::string log = (folder_ / "log").string();
+    const std::string command = "SUBQUAD_FIGURES='" + figures.string() + "' /usr/bin/python3 -B '" +
+                                kPlots + "/test_plots.py' 2> '" + log + "'";
+    const int status = std::system(command.c_str());
+    if (status != 0) std::ifstream(log) >> std::cerr.rdbuf();
+    return status;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Plots, DrawEveryFigureOfARun) {
+  if (!matplotlib_is_there()) GTEST_SKIP() << "matplotlib or pandas is not installed";
+  std::string lines;
+  for (const Record& record : testing::synthetic_run()) lines += to_json(record).dump() + "\n";
+  // A run killed while it wrote leaves a torn line.
+  write_points(lines + "{\"schema\": 1, \"var");
+  EXPECT_EQ(draw_figures(folder_.string(), kPlots), std::nullopt);
+  EXPECT_EQ(run_python_tests(folder_ / "figures"), 0);
+}
+
+TEST_F(Plots, SayWhyThereAreNone) {
+  if (!matplotlib_is_there()) GTEST_SKIP() << "matplotlib or pandas is not installed";
+  const std::string folder = folder_.string();
+  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("points.jsonl: No such file")));
+  write_points("");
+  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("nothing has been measured")));
+  write_points("{\"schema\": 99}\n");
+  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("points.jsonl:1: schema 99")));
+  const Record refused = testing::make_ending("v", Status::refused, "no");
+  write_points(to_json(refused).dump() + "\n");
+  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("no point ended well")));
+}
+
+TEST_F(Plots, MissingScriptsAreAMessage) {
+  EXPECT_THAT(draw_figures(folder_.string(), folder_.string()),
+              Optional(HasSubstr("all.py is missing")));
+}
+
+}  // namespace
+}  // namespace subquad
