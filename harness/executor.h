@@ -25,16 +25,23 @@ struct ArenaUse {
   std::size_t high_water = 0;  ///< taken at the most, summed over arenas
 };
 
-/// Runs a layer on an input. Memory for scratch is allocated by the constructor, so that `run`
-/// allocates nothing of its own. Heads run side by side where there are at least as many as
-/// threads, otherwise one after the other with their tiles spread over the threads.
+/// Runs a layer on an input. Memory for scratch, prepared keys and what `Scope::layer` needs put
+/// together is allocated and touched by the constructor, so that `run` allocates nothing of its
+/// own. Calls run side by side where there are at least as many as threads, otherwise one after the
+/// other with their tiles spread over the threads. Where query heads share keys, `prepare` is
+/// called once for those that share a variant without tensors of their own. Layer, input and
+/// tensors must outlive this.
 class Executor {
  public:
+  /// Throws Error where the input does not fit the layer and where a variant refuses the problem of
+  /// a (shorter) sequence.
   Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads);
   ~Executor();
 
   /// One forward pass over all sequences and heads into `output`, which is sized if it is not.
-  /// Rows beyond a sequence's length are set to zero.
+  /// Rows beyond a sequence's length are set to zero, their log-sum-exp to -infinity. For
+  /// `Scope::layer` every head gets the log-sum-exp of the row. What a variant throws is thrown
+  /// here; log-sum-exps that the layer does not give are a bug (std::logic_error).
   void run(LayerOutput& output, bool want_log_sum_exp = false);
 
   Work executed() const;  ///< of the last run
@@ -47,7 +54,8 @@ class Executor {
 };
 
 /// The layer's reference in double on one sequence and head (call), with the choices that `tensors`
-/// hold. Throws what the variant throws.
+/// hold. `out` is [queries, value_dim] (of the whole width for `Scope::layer`); rows beyond the
+/// sequence's length become zero, as in `Executor::run`. Throws what the variant throws.
 void run_reference(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
                    Index sequence, Index call, MatrixView<double> out, double* log_sum_exp);
 
