@@ -90,19 +90,26 @@ def median_interval(values, confidence=0.95):
     return ordered[k], ordered[n - 1 - k]
 
 
-def figure_of(seeds, values_of, interval):
-    """Median, low, high: with one seed of its values, with several of the medians of seeds."""
-    per_seed = [values_of(record) for record in seeds]
-    values = [value for of_seed in per_seed for value in of_seed if value is not None]
-    if not values or any(math.isnan(value) for value in values):
+def figure_of(per_seed, spread_of):
+    """Median over seeds of the median over each one's values; low and high by `spread_of`, which is
+    given the lists of values."""
+    per_seed = [values for values in per_seed if values]
+    if not per_seed or any(math.isnan(value) for values in per_seed for value in values):
         return math.nan, math.nan, math.nan
-    medians = [statistics.median(of_seed) for of_seed in per_seed if of_seed]
-    low, high = interval(values if len(seeds) == 1 else medians)
-    return statistics.median(medians), low, high
+    return statistics.median(map(statistics.median, per_seed)), *spread_of(per_seed)
 
 
-def value_range(values):
-    return min(values), max(values)
+def over_rounds(per_seed):
+    """Interval of the median of one seed's rounds; range of the medians of several seeds."""
+    if len(per_seed) == 1:
+        return median_interval(per_seed[0])
+    medians = [statistics.median(values) for values in per_seed]
+    return min(medians), max(medians)
+
+
+def over_heads(per_seed):
+    """Range over all heads of all seeds."""
+    return min(map(min, per_seed)), max(map(max, per_seed))
 
 
 def shape_of(record):
@@ -126,9 +133,8 @@ def row_of(seeds):
     first = seeds[0]
     done = [record for record in seeds if record["status"] == "ok"]
     trusted = done and all(record["status"] != "mistrusted" for record in seeds)
-    times = figure_of(done, lambda r: [x["time_ns"] * 1e-9 for x in r["rounds"]],
-                      median_interval if len(done) == 1 else value_range)
-    errors = figure_of(done, lambda r: r["error"].get(HEADLINE, []), value_range)
+    times = figure_of([[x["time_ns"] * 1e-9 for x in r["rounds"]] for r in done], over_rounds)
+    errors = figure_of([r["error"].get(HEADLINE, []) for r in done], over_heads)
     memory = [r["scratch_bytes"] + r["parameter_bytes"] + r["random_bytes"] for r in done]
     return {
         "variant": first["variant"], "family": first["family"], "target": first["target"],
@@ -329,7 +335,9 @@ def foot_lines(text, width):
 def titled_figure(width, height, title, panel_titles, foot):
     """A figure with `height` inches of room for panels, and the inches below that room."""
     bottom = 0.6 + 0.13 * len(foot)
-    head = 0.45 + 0.15 * max(text.count("\n") + 1 for text in panel_titles)
+    title = "\n".join(textwrap.wrap(title, int(width / 0.105)))
+    head = 0.3 + 0.15 * (title.count("\n") + 1)
+    head += 0.15 * max(text.count("\n") + 1 for text in panel_titles)
     up = bottom + height + head
     figure = new_figure(width, up)
     figure.text(0.01, 1 - 0.08 / up, title, fontsize=10.5, fontweight="bold", va="top")

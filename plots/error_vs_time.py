@@ -2,6 +2,8 @@
 """Error against time at one length, with the Pareto frontier; operations, whose figure is a
 distance, in panels of their own."""
 
+import textwrap
+
 import matplotlib.patheffects
 import matplotlib.ticker
 
@@ -93,12 +95,17 @@ def best_place(axes, point, size, taken):
     return best
 
 
+def label_of(variant):
+    """The name; a very long one in two lines or more, so that there is a place for it."""
+    return "\n".join(textwrap.wrap(variant.replace(",", ", "), 32)).replace(", ", ",")
+
+
 def draw_labels(axes, rows, looks, taken, beaten=()):
     renderer = axes.figure.canvas.get_renderer()
     for row in rows.itertuples():
         colour = common.GREY if row.variant in beaten else looks(row.variant)["color"]
-        text = axes.text(0, 0, row.variant, fontsize=7.5, color=colour, zorder=5, transform=None,
-                         va="bottom", ha="left", path_effects=[HALO])
+        text = axes.text(0, 0, label_of(row.variant), fontsize=7.5, color=colour, zorder=5,
+                         transform=None, va="bottom", ha="left", path_effects=[HALO])
         extent = text.get_window_extent(renderer)
         point = axes.transData.transform((row.time, row.error))
         box, distance = best_place(axes, point, (extent.width + 2, extent.height), taken) or (
@@ -107,7 +114,7 @@ def draw_labels(axes, rows, looks, taken, beaten=()):
         # Pixels of this figure: placed relative to the axes, they hold at any resolution.
         text.set_transform(axes.transAxes)
         text.set_position(axes.transAxes.inverted().transform((box[0] + 1, box[1])))
-        if distance > 12:
+        if distance > 7:
             near = (min(max(point[0], box[0]), box[2]), min(max(point[1], box[1]), box[3]))
             line = axes.transAxes.inverted().transform([point, near])
             axes.plot(line[:, 0], line[:, 1], transform=axes.transAxes, color=colour,

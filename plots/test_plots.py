@@ -2,15 +2,18 @@
 """Tests of what figures are made of, and, where SUBQUAD_FIGURES names a folder, of figures drawn."""
 
 import itertools
+import json
 import os
 import pathlib
 import random
 import re
+import tempfile
 import unittest
 
 import common
 import error_vs_time
 import matplotlib.image
+import numpy
 
 
 def record(variant, time_s, build="a", seed=0, status="ok", **problem):
@@ -97,6 +100,23 @@ class Records(unittest.TestCase):
         records = [record("built_in", [1]), record("plugin", [1], build="b")]
         self.assertEqual(len(common.latest(records)), 2)
 
+    def loaded(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "points.jsonl").write_text(text)
+            return common.load([folder])
+
+    def test_what_cannot_be_drawn_says_why(self):
+        for text, why in [("", "nothing has been measured"), ('{"schema": 99}\n', ":1: schema 99"),
+                          ("{]\n", ":1: no record"),
+                          (json.dumps(record("v", [], status="refused")) + "\n",
+                           "no point ended well")]:
+            with self.assertRaisesRegex(common.NoRecords, why):
+                self.loaded(text)
+
+    def test_a_torn_last_line_is_left_out(self):
+        line = json.dumps(record("v", [1]))
+        self.assertEqual(len(self.loaded(line + "\n" + line[:50])), 1)
+
     def test_interval_is_the_order_statistic_one(self):
         # Ten values: between the second and the ninth with probability 1 - 2 * 11 / 1024 = 0.979;
         # one further in, 0.891.
@@ -110,6 +130,7 @@ class Records(unittest.TestCase):
         self.assertEqual(row["memory"], 123)
         row = common.row_of([record("v", [t], seed=t) for t in (5, 1, 2)])
         self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 5))
+        self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))
 
     def test_mistrusted_seeds_are_not_drawn(self):
         row = common.row_of([record("v", [1]), record("v", [1], seed=1, status="mistrusted")])
@@ -132,10 +153,10 @@ class Figures(unittest.TestCase):
         # has the seventh, takes no memory and is absent from that figure.
         for name in self.NAMES:
             picture = matplotlib.image.imread(self.folder / f"{name}.png")[..., :3]
-            shown = {tuple(c) for c in (picture.reshape(-1, 3) * 255).round().astype(int)}
-            wanted = {tuple(int(colour[i:i + 2], 16) for i in (1, 3, 5))
-                      for colour in common.COLOURS + ["#000000"]}
-            self.assertGreaterEqual(len(wanted & shown), 7, name)
+            parts = (picture * 255).round().astype(int)
+            shown = parts[..., 0] * 0x10000 + parts[..., 1] * 0x100 + parts[..., 2]
+            wanted = {int(colour[1:], 16) for colour in common.COLOURS + ["#000000"]}
+            self.assertGreaterEqual(len(wanted.intersection(numpy.unique(shown))), 7, name)
 
     def test_drawings_are_whole(self):
         for name in self.NAMES:

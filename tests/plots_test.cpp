@@ -59,13 +59,6 @@ TEST_F(Plots, SayWhyThereAreNone) {
   if (!matplotlib_is_there()) GTEST_SKIP() << "matplotlib or pandas is not installed";
   const std::string folder = folder_.string();
   EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("points.jsonl: No such file")));
-  write_points("");
-  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("nothing has been measured")));
-  write_points("{\"schema\": 99}\n");
-  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("points.jsonl:1: schema 99")));
-  const Record refused = testing::make_ending("v", Status::refused, "no");
-  write_points(to_json(refused).dump() + "\n");
-  EXPECT_THAT(draw_figures(folder, kPlots), Optional(HasSubstr("no point ended well")));
 }
 
 TEST_F(Plots, MissingScriptsAreAMessage) {

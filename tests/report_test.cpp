@@ -164,6 +164,19 @@ TEST(ReportSummary, TheLastRecordOfAPointCounts) {
   EXPECT_FALSE(of_a.tables[0].rows[0].stale);
 }
 
+TEST(ReportSummary, WhatAnEarlierBuildLeftIsStale) {
+  std::vector<Record> records = {make_record("again", "restriction", {5}, {5}),
+                                 make_record("left", "restriction", {5}, {5}),
+                                 make_record("again", "restriction", {7}, {7}),
+                                 make_record("plugin", "restriction", {7}, {7})};
+  records[2].build = "build-b";
+  records[3].build = "build-c";
+  const Summary summary = summarise(records, {});
+  EXPECT_FALSE(row_of(summary, "again").stale);
+  EXPECT_TRUE(row_of(summary, "left").stale);
+  EXPECT_FALSE(row_of(summary, "plugin").stale) << "builds side by side";
+}
+
 TEST(ReportText, MistrustedShowsNoSpeedUp) {
   Record record = make_record("doubtful", "restriction", {1e6, 1e6}, {7e6, 7e6});
   record.status = Status::mistrusted;

@@ -15,7 +15,7 @@ ReportFormat report_format_from_string(const std::string& text);
 struct ReportOptions {
   ReportFormat format = ReportFormat::text;
   /// Builds (`Record::build`) whose figures count as today's; records of others are marked stale.
-  /// Empty: whichever build measured them.
+  /// Empty: every build but those that later ones measured points of again.
   std::vector<std::string> builds;
 };
 

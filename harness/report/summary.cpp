@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "metrics.h"
@@ -25,10 +26,27 @@ auto table_key(const Record& r) {
 
 auto point_key(const Record& r) { return std::make_tuple(table_key(r), r.variant, r.seed); }
 
-bool is_current(const Record& record, const ReportOptions& options) {
-  return options.builds.empty() || std::find(options.builds.begin(), options.builds.end(),
-                                             record.build) != options.builds.end();
+using Builds = std::set<std::string>;
+
+/// Those that the options name; else all but those that another one came after: a build is of
+/// yesterday as soon as one of its points was measured again by other code.
+Builds current_builds(const std::vector<Record>& records, const ReportOptions& options) {
+  if (!options.builds.empty()) return {options.builds.begin(), options.builds.end()};
+  std::map<decltype(point_key(records.front())), std::string> last;
+  Builds all, stale;
+  for (const Record& record : records) {
+    all.insert(record.build);
+    const auto [found, is_new] = last.emplace(point_key(record), record.build);
+    if (is_new || found->second == record.build) continue;
+    stale.insert(found->second);
+    stale.erase(record.build);
+    found->second = record.build;
+  }
+  for (const std::string& build : stale) all.erase(build);
+  return all;
 }
+
+bool is_current(const Record& record, const Builds& builds) { return builds.count(record.build); }
 
 bool finished(const Record& record) {
   return record.status == Status::ok || record.status == Status::mistrusted;
@@ -36,14 +54,14 @@ bool finished(const Record& record) {
 
 /// The records that count, in the order of their points' first appearance.
 std::vector<const Record*> effective_records(const std::vector<Record>& records,
-                                             const ReportOptions& options) {
+                                             const Builds& builds) {
   std::map<decltype(point_key(records.front())), std::size_t> place;
   std::vector<const Record*> effective;
   for (const Record& record : records) {
     const auto [found, is_new] = place.emplace(point_key(record), effective.size());
     if (is_new) {
       effective.push_back(&record);
-    } else if (is_current(record, options) || !is_current(*effective[found->second], options)) {
+    } else if (is_current(record, builds) || !is_current(*effective[found->second], builds)) {
       effective[found->second] = &record;
     }
   }
@@ -175,7 +193,7 @@ void add_figures(Row& row) {
   if (!row.dropped_mass) row.dropped_mass = over_heads(seeds, &Record::error, kDroppedMass);
 }
 
-Row make_row(std::vector<const Record*> seeds, const ReportOptions& options) {
+Row make_row(std::vector<const Record*> seeds, const Builds& builds) {
   std::sort(seeds.begin(), seeds.end(),
             [](const Record* a, const Record* b) { return a->seed < b->seed; });
   Row row;
@@ -183,7 +201,7 @@ Row make_row(std::vector<const Record*> seeds, const ReportOptions& options) {
   row.status = status_of(row.records);
   row.remark = remark_on(row.records);
   row.stale = std::any_of(row.records.begin(), row.records.end(),
-                          [&](const Record* r) { return !is_current(*r, options); });
+                          [&](const Record* r) { return !is_current(*r, builds); });
   add_figures(row);
   return row;
 }
@@ -217,12 +235,12 @@ void sort_rows(Table& table, const std::string& anchor_target) {
             [&](const Row& a, const Row& b) { return key(a) < key(b); });
 }
 
-Table make_table(const std::vector<const Record*>& records, const ReportOptions& options) {
+Table make_table(const std::vector<const Record*>& records, const Builds& builds) {
   std::map<std::string, std::vector<const Record*>> by_variant;
   for (const Record* record : records) by_variant[record->variant].push_back(record);
   Table table;
   for (auto& [variant, seeds] : by_variant) {
-    table.rows.push_back(make_row(std::move(seeds), options));
+    table.rows.push_back(make_row(std::move(seeds), builds));
   }
   const auto anchor = std::find_if(table.rows.begin(), table.rows.end(), [](const Row& row) {
     return std::any_of(row.records.begin(), row.records.end(),
@@ -244,7 +262,7 @@ std::string count_of(std::size_t count, const std::string& noun) {
 }
 
 void add_notices(Summary& summary, std::size_t all, const std::vector<const Record*>& effective,
-                 const ReportOptions& options) {
+                 const Builds& builds) {
   if (effective.empty()) {
     summary.notices.push_back("No records: nothing has been measured yet.");
     return;
@@ -255,21 +273,22 @@ void add_notices(Summary& summary, std::size_t all, const std::vector<const Reco
   }
   const auto stale = static_cast<std::size_t>(
       std::count_if(effective.begin(), effective.end(),
-                    [&](const Record* r) { return !is_current(*r, options); }));
+                    [&](const Record* r) { return !is_current(*r, builds); }));
   if (stale == effective.size()) {
     summary.notices.push_back(
-        "Every record is stale: other code than this program measured it. Run the experiment again "
-        "for figures of today's code.");
+        "Every record is stale: other code than today's measured it. Run the experiment again for "
+        "figures of today's code.");
   } else if (stale > 0) {
     summary.notices.push_back(count_of(stale, "record") +
-                              " measured by other code than this program, marked stale.");
+                              " measured by other code than today's, marked stale.");
   }
 }
 
 }  // namespace
 
 Summary summarise(const std::vector<Record>& records, const ReportOptions& options) {
-  const std::vector<const Record*> effective = effective_records(records, options);
+  const Builds builds = current_builds(records, options);
+  const std::vector<const Record*> effective = effective_records(records, builds);
   std::map<decltype(table_key(records.front())), std::size_t> place;
   std::vector<std::vector<const Record*>> groups;
   for (const Record* record : effective) {
@@ -278,8 +297,8 @@ Summary summarise(const std::vector<Record>& records, const ReportOptions& optio
     groups[found->second].push_back(record);
   }
   Summary summary;
-  for (const auto& group : groups) summary.tables.push_back(make_table(group, options));
-  add_notices(summary, records.size(), effective, options);
+  for (const auto& group : groups) summary.tables.push_back(make_table(group, builds));
+  add_notices(summary, records.size(), effective, builds);
   return summary;
 }
 
