@@ -1,7 +1,6 @@
 #include "tensor_files/elements.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <Eigen/Core>
 #include <bit>
@@ -88,7 +87,9 @@ std::optional<std::size_t> tensor_bytes(const std::vector<Index>& shape, Element
 }
 
 std::string shape_text(const std::vector<Index>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
+  std::string text;
+  for (const Index extent : shape) text += (text.empty() ? "" : ", ") + std::to_string(extent);
+  return "[" + text + "]";
 }
 
 Array decode(Element element, std::span<const std::byte> bytes, std::vector<Index> shape,

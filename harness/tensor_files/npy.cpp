@@ -123,8 +123,9 @@ Element element_of(const std::string& descr, const std::string& where) {
                                                                            {"i8", Element::i64},
                                                                            {"u1", Element::u8}}};
   for (const auto& [code, element] : kTypes) {
-    if (descr == "<" + std::string(code)) return element;
-    if (element_bytes(element) == 1 && descr == "|" + std::string(code)) return element;
+    // '|': a single byte has no order.
+    const bool order = descr.starts_with('<') || (descr.starts_with('|') && code.ends_with('1'));
+    if (order && std::string_view(descr).substr(1) == code) return element;
   }
   throw Error(fmt::format(
       "{}: dtype '{}' is not supported (known: <f2, <f4, <f8, <i4, <i8, |u1, little-endian)", where,
