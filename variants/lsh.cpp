@@ -58,7 +58,8 @@ class Lsh final : public Variant {
   double self_penalty = 1e5;
 
   void parameters(Parameters& visit) override {
-    visit("rounds", rounds, between(1, 64), "independent hashes, whose results are merged");
+    visit("rounds", rounds, between(1, BucketAttention::kMaxRounds),
+          "independent hashes, whose results are merged");
     visit("bucket", bucket, at_least(1), "expected tokens of a bucket: n / bucket of them, even");
     visit("chunk", chunk, at_least(0), "sorted tokens of a chunk; 0: as many as bucket says");
     visit("qk", qk, {"shared", "separate"}, "keys are the queries, scaled to length 1, or K");

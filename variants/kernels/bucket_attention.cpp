@@ -1,6 +1,7 @@
 #include "kernels/bucket_attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -40,7 +41,11 @@ class PairRule final : public ScoreEdit {
         last_chunk_(static_cast<std::int32_t>((problem.keys - 1) / options.chunk)),
         query_places_(queries.places),
         key_places_(keys.places),
-        window_(window) {}
+        window_(window) {
+    for (std::size_t count = 1; count < logs_.size(); ++count) {
+      logs_[count] = std::log(static_cast<float>(count));
+    }
+  }
 
   void edit(Index query, std::span<const std::int32_t> keys, float* scores) const override {
     const std::int32_t i = window_.queries[query];
@@ -71,7 +76,7 @@ class PairRule final : public ScoreEdit {
                         (options_.wrap && query[r].chunk == 0 && key[r].chunk == last_chunk_);
       count += near && (options_.across_buckets || query[r].bucket == key[r].bucket);
     }
-    return count == 1 ? 0.0f : std::log(static_cast<float>(count));
+    return logs_[count];
   }
 
   const BucketAttention& options_;
@@ -79,6 +84,7 @@ class PairRule final : public ScoreEdit {
   std::int32_t last_chunk_;
   std::span<const Place> query_places_, key_places_;
   Window window_;
+  std::array<float, BucketAttention::kMaxRounds + 1> logs_{};
 };
 
 Index tile_rows(const BucketAttention& options, const Problem& problem) {

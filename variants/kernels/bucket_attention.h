@@ -12,7 +12,9 @@ namespace subquad {
 /// attend to keys of the same chunk and of the one before that lie in their bucket. Rounds merge by
 /// their log-sum-exp.
 struct BucketAttention {
-  Index rounds;
+  static constexpr Index kMaxRounds = 64;
+
+  Index rounds;         ///< at most kMaxRounds
   Index buckets;        ///< of each round
   Index chunk;          ///< sorted tokens of a chunk
   bool shared_keys;     ///< keys are the queries, scaled to length 1; q and v are read, k is not

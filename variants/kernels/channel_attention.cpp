@@ -15,6 +15,18 @@ constexpr Index kTile = 64;
 constexpr float kLeast = 1e-30f;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
+/// values[c] *= factors[c] in both halves of [2 d].
+void scale_halves(float* values, const float* factors, Index d) {
+  for (Index c = 0; c < d; ++c) values[c] *= factors[c];
+  for (Index c = 0; c < d; ++c) values[d + c] *= factors[c];
+}
+
+/// sums = sums * step + weight * weighted, with a step for each channel of both halves.
+void step_halves(float* sums, const float* step, float weight, const float* weighted, Index d) {
+  for (Index c = 0; c < d; ++c) sums[c] = sums[c] * step[c] + weight * weighted[c];
+  for (Index c = 0; c < d; ++c) sums[d + c] = sums[d + c] * step[c] + weight * weighted[d + c];
+}
+
 Index tiles_of(Index rows) { return (rows + kTile - 1) / kTile; }
 
 /// One forward call: what all tiles share.
@@ -141,9 +153,11 @@ class Pass {
     std::fill(sum.begin(), sum.end(), 0.0);
     std::fill_n(before_.row(0), 2 * d_, 0.0f);
     for (Index tile = 0; tile < tiles_; ++tile) {
+      const float* const factors = factors_.row(tile);
+      float* const before = before_.row(tile + 1);
       for (Index c = 0; c < 2 * d_; ++c) {
-        sum[c] = sum[c] * factors_(tile, c % d_) + before_(tile + 1, c);
-        before_(tile + 1, c) = static_cast<float>(sum[c]);
+        sum[c] = sum[c] * double{factors[c < d_ ? c : c - d_]} + before[c];
+        before[c] = static_cast<float>(sum[c]);
       }
     }
   }
@@ -200,7 +214,8 @@ class Pass {
   /// Keys of tiles below `low` and from `high` on, whose pairs have no bias.
   void start_from_sums(const Rows& rows, Index low, Index high) const {
     for (Index i = 0; i < rows.count; ++i) {
-      const float factor = std::exp(-rows.row_max[i]);
+      // Where all pairs have a bias there is nothing to start from, and the factor may overflow.
+      const float factor = options_.bias == ChannelBias::all ? 0.0f : std::exp(-rows.row_max[i]);
       for (Index c = 0; c < 2 * d_; ++c) {
         rows.sums(i, c) = factor * (before_(low, c) + (problem_.causal ? 0 : after_(high, c)));
       }
@@ -227,7 +242,7 @@ class Pass {
 
   void add_tile(const Rows& rows, Index tile, Worker& worker) const {
     for (Index i = 0; problem_.causal && i < rows.count; ++i) {
-      for (Index c = 0; c < 2 * d_; ++c) rows.sums(i, c) *= factors_(tile, c % d_);
+      scale_halves(rows.sums.row(i), factors_.row(tile), d_);
     }
     const Index begin = tile_begin(tile), keys = tile_end(tile) - begin;
     for (Index i = 0; i < rows.count; ++i) bias_row(rows, i, begin, begin + keys, worker);
@@ -269,11 +284,7 @@ class Pass {
         bias_row(rows, i, begin, begin + seen, worker);
       }
       for (Index j = first; j < seen; ++j) {
-        const float weight = rows.bias(i, j);
-        for (Index c = 0; c < d_; ++c) {
-          sums[c] = sums[c] * steps(j, c) + weight * weighted(j, c);
-          sums[d_ + c] = sums[d_ + c] * steps(j, c) + weight * weighted(j, d_ + c);
-        }
+        step_halves(sums, steps.row(j), rows.bias(i, j), weighted.row(j), d_);
       }
       worker.executed.multiply_adds += static_cast<double>(2 * (seen - first) * d_);
     }
@@ -285,10 +296,10 @@ class Pass {
       float* out = call_.out.row(row);
       for (Index c = 0; c < d_; ++c) out[c] = -call_.q(row, c);
       exp_minus({out, static_cast<std::size_t>(d_)}, 0);
+      const float* const norms = rows.sums.row(i);
+      for (Index c = 0; c < d_; ++c) out[c] = norms[d_ + c] / (norms[c] * (1 + out[c]));
       for (Index c = 0; c < d_; ++c) {
-        const float norm = rows.sums(i, c);
-        const float mean = norm >= kLeast ? rows.sums(i, d_ + c) / norm : term_by_term(row, c);
-        out[c] = mean / (1 + out[c]);
+        if (norms[c] < kLeast) out[c] = term_by_term(row, c) / (1 + std::exp(-call_.q(row, c)));
       }
     }
     worker.executed.exponentials += static_cast<double>(rows.count * d_);
