@@ -204,7 +204,7 @@ class Dense final : public Variant {
 
 SUBQUAD_VARIANT(Dense, {.name = "dense",
                         .summary = "softmax attention over all keys, by tiles",
-                        .citation = "1706.03762",
+                        .citation = "arXiv:1706.03762",
                         .time = "n^2 d",
                         .memory = "d"});
 

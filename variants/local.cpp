@@ -61,7 +61,7 @@ class Local final : public Restriction {
 
 SUBQUAD_VARIANT(Local, {.name = "local",
                         .summary = "a sliding window, dilated on request",
-                        .citation = "2004.05150",
+                        .citation = "arXiv:2004.05150",
                         .time = "n radius d",
                         .memory = "d"});
 

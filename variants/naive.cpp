@@ -140,7 +140,7 @@ class Naive final : public Variant {
 
 SUBQUAD_VARIANT(Naive, {.name = "naive",
                         .summary = "softmax attention with the n x n matrix in memory",
-                        .citation = "1706.03762",
+                        .citation = "arXiv:1706.03762",
                         .time = "n^2 d",
                         .memory = "n^2"});
 
