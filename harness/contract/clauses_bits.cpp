@@ -1,0 +1,140 @@
+// Clauses about what must not change the bits of an output.
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <thread>
+
+#include "contract/clause.h"
+
+namespace subquad::contract {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+/// Huge, but products of two of them, summed over a head, stay finite.
+constexpr float kHuge = 1e17f;
+
+void poison_rows(std::vector<float>& rows, Index cols, Index first, float value) {
+  for (std::size_t i = static_cast<std::size_t>(std::max<Index>(first, 0) * cols); i < rows.size();
+       ++i) {
+    rows[i] = value;
+  }
+}
+
+/// How outputs of queries before position `cut` depend on tokens from `cut` on.
+std::optional<std::string> sees_beyond(const Trial& trial, const Result& clean, Index cut,
+                                       float poison) {
+  const Problem& problem = trial.problem;
+  Bench bench(trial);
+  const Index first_later_query = std::clamp<Index>(cut - problem.first_query, 0, problem.queries);
+  poison_rows(bench.inputs.k, problem.dim, cut, poison);
+  poison_rows(bench.inputs.v, problem.value_dim, cut, poison);
+  poison_rows(bench.inputs.q, problem.dim, first_later_query, poison);
+  poison_rows(bench.inputs.x, problem.value_dim, first_later_query, poison);
+  const Result poisoned = bench.run();
+  const auto earlier = static_cast<std::size_t>(first_later_query);
+  auto found = bits_differ(poisoned.out, clean.out, problem.value_dim,
+                           earlier * static_cast<std::size_t>(problem.value_dim));
+  if (!found && !clean.log_sum_exp.empty()) {
+    found = bits_differ(poisoned.log_sum_exp, clean.log_sum_exp, 1, earlier);
+  }
+  if (!found) return found;
+  return fmt::format("with every token from position {} on set to {}, {}", cut, poison, *found);
+}
+
+}  // namespace
+
+Verdict same_bits(const Trial& trial) {
+  const Bench bench(trial);
+  const Result first = bench.run();
+  if (auto found = bits_differ(bench.run(), first, trial.problem)) {
+    return Verdict::broken("second call: " + *found);
+  }
+  const Bench other(trial);
+  const auto found = bits_differ(other.run(), first, trial.problem);
+  return Verdict::unless(found ? std::optional("another object: " + *found) : std::nullopt);
+}
+
+Verdict threads(const Trial& trial) {
+  const Bench bench(trial);
+  const Result alone = bench.run();
+  const auto compare = [&](const Conditions& conditions,
+                           const std::string& what) -> std::optional<std::string> {
+    const Result result = bench.run(conditions);
+    if (auto found = bits_differ(result, alone, trial.problem)) return what + ": " + *found;
+    if (!(result.executed == alone.executed)) return what + ": other work was executed";
+    return std::nullopt;
+  };
+  if (auto found = compare({.order = TileOrder::descending}, "tiles from last to first")) {
+    return Verdict::broken(*found);
+  }
+  if (trial.group == Group::odd) {
+    for (const int count : {2, 3}) {
+      if (auto found = compare({.threads = count}, fmt::format("{} threads", count))) {
+        return Verdict::broken(*found);
+      }
+    }
+  }
+  return Verdict::unless(compare({.order = TileOrder::shuffled}, "tiles shuffled"));
+}
+
+Verdict other_calls(const Trial& trial) {
+  const Result mine = Bench(trial).run();
+  const Result its = Bench(trial, trial.seed + 1, 4).run();
+  // One object for all, as heads and sequences of a layer share it: whatever it keeps shows.
+  const Bench bench(trial);
+  const Bench mate(trial, trial.seed + 1, 4);
+  const Variant& shared = *bench.variant;
+  mate.run_on(shared);
+  if (auto found = bits_differ(bench.run_on(shared), mine, trial.problem)) {
+    return Verdict::broken("after a call on other inputs and tensors, " + *found);
+  }
+  if (trial.group != Group::odd) return Verdict::kept();
+  Result beside;
+  std::thread other([&] { beside = mate.run_on(shared); });
+  const Result together = bench.run_on(shared);
+  other.join();
+  auto found = bits_differ(together, mine, trial.problem);
+  if (!found) found = bits_differ(beside, its, trial.problem);
+  return Verdict::unless(found ? std::optional("beside a call on other inputs, " + *found)
+                               : std::nullopt);
+}
+
+Verdict future_keys(const Trial& trial) {
+  const Problem& problem = trial.problem;
+  if (!problem.causal) return Verdict::skipped("not causal");
+  const Index last = std::min(problem.keys, problem.first_query + problem.queries);
+  if (last - problem.first_query < 2) return Verdict::skipped("no query has a future");
+  const Result clean = Bench(trial).run();
+  const Index middle = problem.first_query + (last - problem.first_query) / 2;
+  for (const Index cut : {problem.first_query + 1, middle, last - 1}) {
+    for (const float poison : {kNan, kHuge}) {
+      if (auto found = sees_beyond(trial, clean, cut, poison)) return Verdict::broken(*found);
+    }
+  }
+  return Verdict::kept();
+}
+
+Verdict undefined_scratch(const Trial& trial) {
+  const Bench bench(trial);
+  const Result zeros = bench.run();
+  for (const std::uint8_t fill : {0xff, 0x4b}) {  // not-a-numbers and -1; some 1.3e7
+    if (auto found = bits_differ(bench.run({.scratch_fill = fill}), zeros, trial.problem)) {
+      return Verdict::broken(fmt::format("scratch full of bytes {:#x}: {}", fill, *found));
+    }
+  }
+  return Verdict::kept();
+}
+
+Verdict writes_everything(const Trial& trial) {
+  const Bench bench(trial);
+  const Result clean = bench.run();
+  const Result poisoned = bench.run({.output_fill = kNan});
+  const auto found = bits_differ(poisoned, clean, trial.problem);
+  return Verdict::unless(found ? std::optional("outputs full of NaN beforehand: " + *found)
+                               : std::nullopt);
+}
+
+}  // namespace subquad::contract
