@@ -30,7 +30,7 @@ constexpr Index round_up(Index value, Index multiple) {
 /// a[p * a_stride + row].
 template <Index kRows, Index kVectors, bool kTransposed, class T, class Store>
 HWY_INLINE void micro_product(const T* a, Index a_stride, const T* b, Index b_stride, Index depth,
-                              const Store& store) {
+                              Store store) {
   // Fewer than eight chains of additions would leave the multipliers idle: cut them by depth.
   constexpr Index kChains = kRows * kVectors;
   constexpr Index kParts = kChains >= 8 ? 1 : kChains >= 4 ? 2 : 4;
@@ -75,22 +75,30 @@ HWY_INLINE void micro_product(const T* a, Index a_stride, const T* b, Index b_st
   }
 }
 
-/// The same over `vectors` vectors, in pieces that have a micro-kernel of their own.
+/// The same over `vectors` vectors, in pieces that have a micro-kernel of their own. `store` should
+/// hold what it needs by value, or it is read anew for every vector.
 template <Index kRows, bool kTransposed, class T, class Store>
 HWY_INLINE void strip_product(const T* a, Index a_stride, const T* b, Index b_stride, Index depth,
-                              Index vectors, const Store& store) {
+                              Index vectors, Store store) {
   Index begin = 0;
-  const auto piece = [&]<Index kVectors>() HWY_ATTR {
-    micro_product<kRows, kVectors, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
-                                                [&](Index r, Index v, Vec<T> sum)
-                                                    HWY_ATTR { store(r, begin + v, sum); });
-    begin += kVectors;
+  const auto shifted = [=, &begin] {
+    return [store, first = begin](Index r, Index v, Vec<T> sum)
+               HWY_ATTR { store(r, first + v, sum); };
   };
   if constexpr (kMicroVectors >= 4) {
-    while (vectors - begin >= 4) piece.template operator()<4>();
+    for (; vectors - begin >= 4; begin += 4) {
+      micro_product<kRows, 4, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
+                                           shifted());
+    }
   }
-  while (vectors - begin >= 2) piece.template operator()<2>();
-  if (begin < vectors) piece.template operator()<1>();
+  for (; vectors - begin >= 2; begin += 2) {
+    micro_product<kRows, 2, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
+                                         shifted());
+  }
+  if (begin < vectors) {
+    micro_product<kRows, 1, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
+                                         shifted());
+  }
 }
 
 /// Transposes within 128-bit blocks: in[j] holds, in its 128-bit block b, the

@@ -32,14 +32,14 @@ void update_rows(const Update& update, ConstView a, const float* panel, Index de
   strip_product<kRows, kLeftTransposed>(
       first, a.stride, panel, kPanelColumns, depth,
       round_up(columns, kLanes<float>) / kLanes<float>,
-      [&](Index r, Index v, Vec<float> sum) HWY_ATTR {
+      [=, accumulate = update.accumulate](Index r, Index v, Vec<float> sum) HWY_ATTR {
         float* const at = c + r * stride + v * kLanes<float>;
         const Index left = columns - v * kLanes<float>;
         if (left >= kLanes<float>) {
-          const auto old = update.accumulate ? hn::LoadU(d, at) : hn::Zero(d);
+          const auto old = accumulate ? hn::LoadU(d, at) : hn::Zero(d);
           hn::StoreU(hn::MulAdd(alpha, sum, old), d, at);
         } else {
-          const auto old = update.accumulate ? load_first(at, left, 0.0f) : hn::Zero(d);
+          const auto old = accumulate ? load_first(at, left, 0.0f) : hn::Zero(d);
           store_first<float>(hn::MulAdd(alpha, sum, old), left, at);
         }
       });

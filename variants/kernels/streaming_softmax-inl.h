@@ -384,8 +384,8 @@ class SoftmaxTile {
           buffers_.scores + group.all.low, kBlock,
           buffers_.values + group.all.low * buffers_.value_stride, buffers_.value_stride,
           group.all.high - group.all.low, buffers_.value_stride / kLanes<T>,
-          [&](Index r, Index v, Vec<T> sum) HWY_ATTR {
-            T* const at = outputs + r * buffers_.value_stride + v * kLanes<T>;
+          [outputs, stride = buffers_.value_stride](Index r, Index v, Vec<T> sum) HWY_ATTR {
+            T* const at = outputs + r * stride + v * kLanes<T>;
             hn::StoreU(hn::Add(hn::LoadU(d_, at), sum), d_, at);
           });
     });
