@@ -1,0 +1,131 @@
+#include "points.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "options.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+Experiment experiment() {
+  Experiment e;
+  e.anchor = parse_expression("dense");
+  e.variants = {parse_expression("mean"), parse_expression("local(radius=4)")};
+  e.inputs = {parse_expression("gaussian")};
+  e.lengths = {64, 128};
+  return e;
+}
+
+Experiment first_point(const Experiment& e) {
+  const Group group = groups_of(e).front();
+  return single_point(e, group, group.variants.back());
+}
+
+std::string key(const Experiment& e) { return point_key(first_point(e), "build", false); }
+
+TEST(Groups, HoldTheAnchorFirstAndEveryVariantOnce) {
+  Experiment e = experiment();
+  e.causal = {false, true};
+  e.variants.push_back(parse_expression("dense"));
+  e.variants.push_back(parse_expression("mean"));
+  const std::vector<Group> groups = groups_of(e);
+  ASSERT_EQ(groups.size(), 4u);
+  for (const Group& group : groups) {
+    ASSERT_EQ(group.variants.size(), 3u);
+    EXPECT_EQ(group.variants[0].text(), "dense");
+  }
+  EXPECT_FALSE(groups[0].causal);
+  EXPECT_TRUE(groups[1].causal);
+  EXPECT_EQ(groups[2].length, 128);
+}
+
+TEST(Groups, HaveNoAnchorBeyondItsLength) {
+  Experiment e = experiment();
+  e.anchor_max_length = 64;
+  const std::vector<Group> groups = groups_of(e);
+  EXPECT_TRUE(groups[0].anchor);
+  EXPECT_FALSE(groups[1].anchor);
+  EXPECT_EQ(groups[1].variants.size(), 2u);
+}
+
+TEST(PointKey, ChangesWithWhatDefinesThePoint) {
+  const std::string original = key(experiment());
+  Experiment e = experiment();
+  EXPECT_EQ(key(e), original);
+  e.rounds = 3;
+  EXPECT_NE(key(e), original);
+  e = experiment();
+  e.heads = 2;
+  EXPECT_NE(key(e), original);
+  e = experiment();
+  e.variants.back() = parse_expression("local(radius=5)");
+  EXPECT_NE(key(e), original);
+  EXPECT_NE(point_key(first_point(experiment()), "other build", false), original);
+}
+
+TEST(PointKey, DoesNotChangeWithNeighboursAndPlaces) {
+  const std::string original = key(experiment());
+  Experiment e = experiment();
+  e.lengths.push_back(256);
+  e.variants.insert(e.variants.begin(), parse_expression("naive"));
+  e.results = "elsewhere";
+  e.question = "why?";
+  e.time_limit_s = 1;
+  EXPECT_EQ(key(e), original);
+}
+
+TEST(PointKey, HoldsTheLimitsWhereTheyEndedThePoint) {
+  Experiment e = experiment();
+  const std::string original = point_key(first_point(e), "build", true);
+  EXPECT_NE(original, key(e));
+  e.time_limit_s *= 2;
+  EXPECT_NE(point_key(first_point(e), "build", true), original);
+}
+
+TEST(PointKey, ChangesWithTheContentsOfAFile) {
+  const std::string path =
+      testing::TempDir() + "points_test_" + std::to_string(::getpid()) + ".npy";
+  Experiment e = experiment();
+  e.inputs = {parse_expression("file(path=" + path + ")")};
+  std::ofstream(path) << "one";
+  const std::string original = key(e);
+  std::ofstream(path) << "other";
+  EXPECT_NE(key(e), original);
+  std::filesystem::remove(path);
+  EXPECT_THROW(key(e), Error);
+}
+
+TEST(RepeatArguments, GiveTheSamePointAgain) {
+  Experiment e = experiment();
+  e.dim = 16;
+  e.seeds = {7};
+  e.rounds = 4;
+  e.min_time_s = 0.125;
+  const Experiment point = first_point(e);
+  const Experiment again =
+      load_experiment("", parse_options(repeat_arguments(point), experiment_option_specs()));
+  EXPECT_EQ(point_definition(again), point_definition(point));
+  EXPECT_THAT(repeat_command(point),
+              testing::StartsWith("subquad measure --variant 'local(radius=4)'"));
+}
+
+TEST(RequireSingle, NamesTheListThatIsLonger) {
+  Experiment e = first_point(experiment());
+  EXPECT_NO_THROW(require_single(e));
+  e.lengths = {1, 2};
+  try {
+    require_single(e);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("length has 2 values"));
+  }
+}
+
+}  // namespace
+}  // namespace subquad
