@@ -23,8 +23,12 @@ constexpr int kChains = 14;
 double fma_flops(std::int64_t steps, float& result) {
   const Floats d;
   const auto factor = hn::Set(d, 0.999f), term = hn::Set(d, 0.001f);
-  auto a0 = hn::Set(d, 1.0f), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0;
-  auto a7 = a0, a8 = a0, a9 = a0, a10 = a0, a11 = a0, a12 = a0, a13 = a0;
+  // Each starts elsewhere, or the compiler would see that all are one.
+  float start = result;
+  const auto next = [&]() HWY_ATTR { return hn::Set(d, start += 0.01f); };
+  auto a0 = next(), a1 = next(), a2 = next(), a3 = next(), a4 = next(), a5 = next(), a6 = next();
+  auto a7 = next(), a8 = next(), a9 = next(), a10 = next(), a11 = next(), a12 = next();
+  auto a13 = next();
   for (std::int64_t step = 0; step < steps; ++step) {
     a0 = hn::MulAdd(a0, factor, term);
     a1 = hn::MulAdd(a1, factor, term);
@@ -44,7 +48,7 @@ double fma_flops(std::int64_t steps, float& result) {
   // The sum is used, or the loop would be left out.
   const auto low = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(a4, a5));
   const auto high = hn::Add(hn::Add(hn::Add(a6, a7), hn::Add(a8, a9)), hn::Add(a10, a11));
-  result += hn::GetLane(hn::Add(hn::Add(low, high), hn::Add(a12, a13)));
+  result = hn::GetLane(hn::Add(hn::Add(low, high), hn::Add(a12, a13)));
   return 2.0 * kChains * static_cast<double>(hn::Lanes(d)) * static_cast<double>(steps);
 }
 
