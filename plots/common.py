@@ -166,16 +166,20 @@ def load(directories):
 
 
 def figure_groups(frame):
-    """(suffix of the file's name, words for the title, rows) for each figure: inputs are panels, all
-    else are figures of their own."""
-    several_shapes = frame["shape"].nunique() > 1
-    for (causal, threads, shape), rows in frame.groupby(["causal", "threads", "shape"], sort=True):
+    """(suffix of the file's name, words for the title, rows) for each figure: one per mask and number
+    of threads."""
+    for (causal, threads), rows in frame.groupby(["causal", "threads"], sort=True):
         suffix = "_causal" if causal else ""
         suffix += f"_{threads}_threads" if threads != 1 else ""
-        suffix += "_" + shape.replace(", ", "_").replace(" ", "") if several_shapes else ""
         words = "causal" if causal else "not causal"
-        words += f", {threads} thread{'s' if threads != 1 else ''}, {shape}"
-        yield suffix, words, rows
+        yield suffix, f"{words}, {threads} thread{'s' if threads != 1 else ''}", rows
+
+
+def panels_of(rows):
+    """(name, rows) of each panel of a figure, in the order of records: one per input and shape, as an
+    input from a file has a shape of its own."""
+    panels = rows.groupby(["input", "shape"], sort=False)
+    return [(f"{text}: {shape}", of_panel) for (text, shape), of_panel in panels]
 
 
 # ---- looks -------------------------------------------------------------------------------------
@@ -306,9 +310,9 @@ def add_panel(figure, left, bottom, width, height, **options):
     return figure.add_axes([left / across, bottom / up, width / across, height / up], **options)
 
 
-def title_of(input_expression, width):
-    """The input as written, broken to fit `width` inches."""
-    return "\n".join(textwrap.wrap(input_expression, max(20, int(width / 0.075)),
+def title_of(panel_name, width):
+    """The input as written and its shape, broken to fit `width` inches."""
+    return "\n".join(textwrap.wrap(panel_name, max(20, int(width / 0.075)),
                                    break_on_hyphens=False))
 
 
@@ -320,7 +324,7 @@ def describe_missing(rows):
     parts = []
     for (status, variant), points in missing.groupby(["status", "variant"], sort=True):
         by_input = {text: ", ".join(str(n) for n in sorted(of_input["keys"].unique()))
-                    for text, of_input in points.groupby("input")}
+                    for text, of_input in points.groupby("input", sort=False)}
         everywhere = len(by_input) == rows["input"].nunique() and len(set(by_input.values())) == 1
         places = [f"n = {next(iter(by_input.values()))}"] if everywhere else [
             f"n = {lengths} of {text}" for text, lengths in by_input.items()]

@@ -84,23 +84,23 @@ def notes_of(rows, quantity, none_text, width):
 
 
 def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis):
-    inputs = list(dict.fromkeys(rows["input"]))
+    panels = common.panels_of(rows)
     names = rows["variant"].unique()
     margin = 0.45 + common.TEXT_WIDTH * max(len(name) for name in names)
     height = max(3.5, common.LINE_HEIGHT * len(names) + 0.2)
     pitch = 0.85 + PANEL_WIDTH + margin
-    titles = [common.title_of(text, PANEL_WIDTH + margin) for text in inputs]
-    foot = notes_of(rows, quantity, none_text, pitch * len(inputs))
-    figure, bottom = common.titled_figure(pitch * len(inputs), height, title, titles, foot)
+    titles = [common.title_of(name, PANEL_WIDTH + margin) for name, _ in panels]
+    foot = notes_of(rows, quantity, none_text, pitch * len(panels))
+    figure, bottom = common.titled_figure(pitch * len(panels), height, title, titles, foot)
     positive = rows[(rows["status"] == "ok") & (rows[quantity] > 0)]
     limits = (positive[quantity].min(), positive[quantity].max()) if len(positive) else (1, 2)
     lengths = sorted(rows["keys"].unique())
-    for i, text in enumerate(inputs):
+    for i, (_, of_panel) in enumerate(panels):
         axes = common.add_panel(figure, 0.8 + i * pitch, bottom, PANEL_WIDTH, height)
         prepare(axes, lengths, limits, y_axis)
         axes.set_title(titles[i], loc="left")
         axes.set_ylabel(words)
-        ends = draw_curves(axes, rows[rows["input"] == text], looks, quantity, interval)
+        ends = draw_curves(axes, of_panel, looks, quantity, interval)
         if len(lengths) > 1:
             draw_slopes(axes, lengths)
         draw_labels(axes, ends, looks, height)

@@ -196,17 +196,17 @@ def draw_panels(figure, rows, looks, left, error_bottom, distance_bottom, title)
 
 def draw_figure(rows, looks, title):
     done = rows[(rows["status"] == "ok") & (rows["time"] > 0)]
-    inputs = list(dict.fromkeys(done["input"]))
-    titles = [common.title_of(text, PANEL_WIDTH) for text in inputs]
-    width = 0.2 + (PANEL_WIDTH + 0.95) * len(inputs)
+    panels = common.panels_of(done)
+    titles = [common.title_of(name, PANEL_WIDTH) for name, _ in panels]
+    width = 0.2 + (PANEL_WIDTH + 0.95) * len(panels)
     foot = common.foot_lines(
         "Line: Pareto frontier; grey: another variant, or exact attention itself, is at least as "
         "fast and as exact. Bars: interval of the median time, range over heads. "
         + common.describe_missing(rows), width)
     distances = DISTANCE_HEIGHT + 0.5 if (done["target"] == "operation").any() else 0
     figure, bottom = common.titled_figure(width, ERROR_HEIGHT + distances, title, titles, foot)
-    for i, text in enumerate(inputs):
-        draw_panels(figure, done[done["input"] == text], looks, 0.85 + i * (PANEL_WIDTH + 0.95),
+    for i, (_, of_panel) in enumerate(panels):
+        draw_panels(figure, of_panel, looks, 0.85 + i * (PANEL_WIDTH + 0.95),
                     bottom + distances, bottom if distances else None, titles[i])
     return figure
 

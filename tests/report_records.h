@@ -110,6 +110,10 @@ inline std::vector<Record> synthetic_run() {
         r.anchor = r.variant == "dense";
         r.input = inputs[input];
         r.problem.queries = r.problem.keys = keys;
+        if (input == 1) {  // a file has a shape of its own
+          r.problem.dim = r.problem.value_dim = 15;
+          r.heads = r.key_heads = 8;
+        }
         const double error = v.error * (input == 0 ? 1 : 0.7);
         r.error = {{"relative_error", {error * 0.9, error, error * 1.05, error * 1.2}}};
         if (r.family == "lsh") {
