@@ -73,18 +73,17 @@ std::optional<std::string> draw_figures(const std::string& results_dir,
                                         const std::string& plots_dir) {
   const std::filesystem::path script = std::filesystem::path(plots_dir) / "all.py";
   if (!std::filesystem::exists(script)) {
-    return fmt::format("no figures: {} is missing", script.string());
+    return fmt::format("{} is missing", script.string());
   }
   const std::filesystem::path figures = std::filesystem::path(results_dir) / "figures";
   const std::optional<Ended> ended =
       run_python({script.string(), results_dir, "--out", figures.string()});
-  if (!ended) return fmt::format("no figures: {} cannot be started", kPython);
+  if (!ended) return fmt::format("{} cannot be started", kPython);
   if (WIFEXITED(ended->status) && WEXITSTATUS(ended->status) == 0) return std::nullopt;
   if (WIFSIGNALED(ended->status)) {
-    return fmt::format("no figures: {} was ended by signal {}", script.string(),
-                       WTERMSIG(ended->status));
+    return fmt::format("{} was ended by signal {}", script.string(), WTERMSIG(ended->status));
   }
-  return "no figures: " + last_line(ended->errors);
+  return last_line(ended->errors);
 }
 
 }  // namespace subquad
