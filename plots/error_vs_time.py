@@ -28,7 +28,7 @@ def pareto_frontier(times, errors):
 
 
 def tick(value, _=None):
-    return f"{value:.3g}"
+    return f"{value:g}"
 
 
 def prepare(axes, rows, quantity_words, times):
@@ -64,8 +64,8 @@ def draw_points(axes, rows, looks, beaten=()):
         x, y = axes.transData.transform((row.time, row.error))
         boxes.append((x - 5, y - 5, x + 5, y + 5))
         (x0, y0), (x1, y1) = axes.transData.transform(
-            [(row.time, row.error_low), (row.time, row.error_high)])
-        boxes.append((x0 - 1, y0, x1 + 1, y1))
+            [(row.time_low, row.error_low), (row.time_high, row.error_high)])
+        boxes += [(x - 1, y0, x + 1, y1), (x0, y - 1, x1, y + 1)]
     return boxes
 
 
@@ -134,7 +134,8 @@ def draw_exact(axes, exact, looks, taken):
                          color=look["color"], transform=None, va="bottom", ha="left")
         extent = text.get_window_extent(renderer)
         boxes = [(left, bottom, left + extent.width, bottom + extent.height)
-                 for bottom in (axes.bbox.y0 + 4, axes.bbox.y1 - extent.height - 4)
+                 for bottom in (axes.bbox.y0 + 4, axes.bbox.y1 - extent.height - 4,
+                                (axes.bbox.y0 + axes.bbox.y1 - extent.height) / 2)
                  for left in (x + 3, x - 3 - extent.width)]
         box = min(boxes, key=lambda b: sum(common.overlap(b, other) for other in taken))
         taken.append(box)
@@ -198,7 +199,7 @@ def draw_figure(rows, looks, title):
     done = rows[(rows["status"] == "ok") & (rows["time"] > 0)]
     panels = common.panels_of(done)
     titles = [common.title_of(name, PANEL_WIDTH) for name, _ in panels]
-    width = 0.2 + (PANEL_WIDTH + 0.95) * len(panels)
+    width = 0.2 + (PANEL_WIDTH + 1.05) * len(panels)
     foot = common.foot_lines(
         "Line: Pareto frontier; grey: another variant, or exact attention itself, is at least as "
         "fast and as exact. Bars: interval of the median time, range over heads. "
@@ -206,7 +207,7 @@ def draw_figure(rows, looks, title):
     distances = DISTANCE_HEIGHT + 0.5 if (done["target"] == "operation").any() else 0
     figure, bottom = common.titled_figure(width, ERROR_HEIGHT + distances, title, titles, foot)
     for i, (_, of_panel) in enumerate(panels):
-        draw_panels(figure, of_panel, looks, 0.85 + i * (PANEL_WIDTH + 0.95),
+        draw_panels(figure, of_panel, looks, 0.95 + i * (PANEL_WIDTH + 1.05),
                     bottom + distances, bottom if distances else None, titles[i])
     return figure
 

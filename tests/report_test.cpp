@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using testing::make_anchor;
 using testing::make_ending;
@@ -245,6 +246,12 @@ TEST(ReportText, SampledRowsAndOwnTargetsAreMarked) {
   EXPECT_THAT(text, AllOf(HasSubstr("[1] own target: dense(keys=normalised_queries); error against "
                                     "it: ~0.0500 [0.0500 0.0500]"),
                           HasSubstr("sample of 256 query rows")));
+}
+
+TEST(ReportText, RoundingIsNoDroppedMass) {
+  Record record = make_anchor({1});
+  record.error["dropped_mass"] = {-2e-9, 3e-9};
+  EXPECT_THAT(line_with(report_as(ReportFormat::text, {record}), "  dense"), EndsWith("  0"));
 }
 
 TEST(ReportText, OperationsAreHeadedAsDistances) {

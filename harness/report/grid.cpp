@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "report/units.h"
@@ -65,10 +66,15 @@ std::string target_error_cell(const Row& row, Width) {
   return (row.sampled ? "~" : "") + with_bounds(*row.target_error);
 }
 
+/// A share of the attention mass; what is left of none after rounding is none.
+double without_rounding(double mass) { return std::abs(mass) < 1e-6 ? 0 : mass; }
+
 std::string dropped_mass_cell(const Row& row, Width width) {
   if (!row.dropped_mass) return kNoFigure;
-  return width == Width::narrow ? significant(row.dropped_mass->median)
-                                : with_bounds(*row.dropped_mass);
+  const Estimate mass = {without_rounding(row.dropped_mass->median),
+                         without_rounding(row.dropped_mass->low),
+                         without_rounding(row.dropped_mass->high)};
+  return width == Width::narrow ? significant(mass.median) : with_bounds(mass);
 }
 
 struct ColumnRule {
