@@ -47,7 +47,7 @@ class Usage(unittest.TestCase):
     def test_expressions(self):
         self.refused(["dens", "dense"], *self.apply("dens", OCR))
         self.refused(["local", "radus", "radius"], *self.apply("local(radus=3)", OCR))
-        self.refused(["radius", "-3", "at least"], *self.apply("local(radius=-3)", OCR))
+        self.refused(["radius", "-3", "from 0"], *self.apply("local(radius=-3)", OCR))
         self.refused(["local(radius="], *self.apply("local(radius=", OCR))
         self.refused(["radius", "wide"], *self.apply("local(radius=wide)", OCR))
         self.refused(["kind", "ful", "full"], *self.apply("aft(kind=ful)", OCR))
