@@ -99,7 +99,7 @@ struct Head {
 
 /// The tolerance that streaming_softmax.h states.
 double tolerance(Index dim, double largest_score) {
-  return (8 + static_cast<double>(dim) / 8) * std::numeric_limits<float>::epsilon() *
+  return (8 + static_cast<double>(dim) / 32) * std::numeric_limits<float>::epsilon() *
          std::max(1.0, largest_score);
 }
 
@@ -292,11 +292,27 @@ TEST(StreamingSoftmax, KeysThatAreNotSeenMayHoldAnything) {
   };
   for (const Index seen : {1, 3, 63, 64, 65, 100}) {
     SCOPED_TRACE(seen);
-    Head<float> head(120, 120, 16, 19);
-    head.causal = true;
+    Head<float> clean(120, 120, 16, 19), head(120, 120, 16, 19);
+    clean.causal = head.causal = true;
     for (Index j = seen; j < 120; ++j) poison(head, j);
+    attend(clean, {0, 120}, everything);
     attend(head, {0, 120}, everything);
     expect_close(head, {0, seen}, [](Index i, Index j) { return j <= i; });
+    for (Index i = 0; i < 120; ++i) {
+      EXPECT_EQ(std::isnan(head.out(i, 0)), i >= seen);
+      for (Index c = 0; c < 19 && i < seen; ++c) EXPECT_EQ(head.out(i, c), clean.out(i, c));
+    }
+  }
+}
+
+TEST(StreamingSoftmax, InfiniteValuesReachThoseWhoSeeThem) {
+  Head<float> head(100, 100, 16, 16);
+  head.causal = true;
+  head.v(40, 5) = std::numeric_limits<float>::infinity();
+  attend(head, {0, 100}, everything);
+  for (Index i = 0; i < 100; ++i) {
+    EXPECT_EQ(std::isfinite(head.out(i, 5)), i < 40);
+    EXPECT_TRUE(std::isfinite(head.out(i, 4)));
   }
 }
 

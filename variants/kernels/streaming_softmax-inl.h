@@ -15,110 +15,11 @@
 
 #include "kernels/product-inl.h"
 #include "kernels/streaming_softmax.h"
+#include "kernels/streaming_softmax_parts-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace subquad {
 namespace HWY_NAMESPACE {
-
-/// `SoftmaxOperands` for any element type.
-template <class T>
-struct SoftmaxInputs {
-  MatrixView<const T> q, k, v;
-  MatrixView<T> out;
-  T* row_log_sum_exp = nullptr;
-  double scale = 1;
-  bool causal = false;
-  Index first_query = 0;
-};
-
-/// Keys of one block, and which of them a query sees: lanes [low, high), both growing with the
-/// query's position.
-struct KeyBlock {
-  Index count = 0;
-  Rows span;  ///< unless `singles`
-  const std::int32_t* singles = nullptr;
-  Seen seen = Seen::all;
-  Index below = 0, above = 0;
-
-  Index key(Index lane) const { return singles ? singles[lane] : span[lane]; }
-};
-
-struct Interval {
-  Index low, high;
-  bool empty() const { return low >= high; }
-  bool contains(const Interval& other) const { return low <= other.low && high >= other.high; }
-};
-
-/// How many of first, first + step, ... lie at or below `limit`, `count` at the most.
-inline Index count_up_to(Index limit, const Rows& keys) {
-  if (limit < keys.begin) return 0;
-  const Index distance = limit - keys.begin;
-  return std::min(keys.count, (keys.step == 1 ? distance : distance / keys.step) + 1);
-}
-
-inline Interval visible(const KeyBlock& block, Index position, bool causal) {
-  Interval lanes{0, block.count};
-  if (block.singles) {
-    if (causal) {
-      lanes.high =
-          std::upper_bound(block.singles, block.singles + block.count, position) - block.singles;
-    }
-    return lanes;
-  }
-  if (causal) lanes.high = count_up_to(position, block.span);
-  if (block.seen == Seen::band) {
-    lanes.high = std::min(lanes.high, count_up_to(position + block.above, block.span));
-    lanes.low = count_up_to(position - block.below - 1, block.span);
-  }
-  return lanes;
-}
-
-/// Buffers of one tile, taken from the worker's arena.
-template <class T>
-struct SoftmaxBuffers {
-  static constexpr Index kBlock = kPanelColumns;
-
-  SoftmaxBuffers(Arena& arena, Index rows, Index dim, Index value_dim)
-      : value_stride(round_up(value_dim, kLanes<T>)) {
-    rows = round_up(rows, kMicroRows);
-    queries = arena.take<T>(rows * dim).data();
-    outputs = arena.take<T>(rows * value_stride).data();
-    maxima = arena.take<T>(rows).data();
-    sums = arena.take<T>(rows * kLanes<T>).data();
-    keys = arena.take<T>(kBlock * dim).data();
-    values = arena.take<T>(kBlock * value_stride).data();
-    scores = arena.take<T>(kMicroRows * kBlock).data();
-    lines = arena.take<const T*>(kBlock).data();
-    key_rows = arena.take<std::int32_t>(kBlock).data();
-  }
-
-  static std::size_t bytes(Index rows, Index dim, Index value_dim) {
-    rows = round_up(rows, kMicroRows);
-    const Index value_stride = round_up(value_dim, kLanes<T>);
-    return Scratch()
-        .worker<T>(rows * dim)
-        .template worker<T>(rows * value_stride)
-        .template worker<T>(rows)
-        .template worker<T>(rows * kLanes<T>)
-        .template worker<T>(kBlock * dim)
-        .template worker<T>(kBlock * value_stride)
-        .template worker<T>(kMicroRows * kBlock)
-        .template worker<const T*>(kBlock)
-        .template worker<std::int32_t>(kBlock)
-        .worker_bytes;
-  }
-
-  Index value_stride;
-  T* queries;              ///< [rows, dim], scaled
-  T* outputs;              ///< [rows, value_stride], not yet divided by the sums
-  T* maxima;               ///< [rows], of scores in units of log2
-  T* sums;                 ///< [rows, lanes]: partial sums of exponentials
-  T* keys;                 ///< [dim, kBlock]: the block's keys, transposed
-  T* values;               ///< [kBlock, value_stride]
-  T* scores;               ///< [kMicroRows, kBlock]: of one group, then its exponentials
-  const T** lines;         ///< [kBlock]: rows of K, then of V
-  std::int32_t* key_rows;  ///< [kBlock]: their numbers, for a ScoreEdit
-};
 
 template <class T>
 class SoftmaxTile {
@@ -255,8 +156,14 @@ class SoftmaxTile {
         buffers_.key_rows[j] = static_cast<std::int32_t>(block.key(j));
       }
     }
-    return pack_rows<T>(buffers_.lines, block.count, inputs_.v.cols, buffers_.values,
-                        buffers_.value_stride);
+    const bool finite = pack_rows<T>(buffers_.lines, block.count, inputs_.v.cols, buffers_.values,
+                                     buffers_.value_stride);
+    if (!finite) {
+      std::replace_if(
+          buffers_.values, buffers_.values + block.count * buffers_.value_stride,
+          [](T value) { return !std::isfinite(value); }, T{0});
+    }
+    return finite;
   }
 
   void attend_group(const KeyBlock& block, const Group& group, bool edited, bool finite) {
@@ -275,11 +182,8 @@ class SoftmaxTile {
         exponentiate<false>(group, r);
       }
     }
-    if (finite) {
-      add_values(group);
-    } else {
-      add_seen_values(group);
-    }
+    add_values(group);
+    if (!finite) add_non_finite(block, group);
     count_work(group);
   }
 
@@ -295,15 +199,23 @@ class SoftmaxTile {
     }
   }
 
+  /// Long dot products are summed in pieces: rounding errors grow with the length of a chain and
+  /// with the size of its partial sums, and the error of a score is the error of its exponential.
   void score(const Group& group) {
+    constexpr Index kPiece = 32;
     T* const scores = buffers_.scores + group.first_vector * kLanes<T>;
-    with_rows(group.rows, [&]<Index kRows>() HWY_ATTR {
-      strip_product<kRows, false, T>(buffers_.queries + group.first * dim_, dim_,
-                                     buffers_.keys + group.first_vector * kLanes<T>, kBlock, dim_,
-                                     group.vectors, [&](Index r, Index v, Vec<T> sum) HWY_ATTR {
-                                       hn::StoreU(sum, d_, scores + r * kBlock + v * kLanes<T>);
-                                     });
-    });
+    const T* const keys = buffers_.keys + group.first_vector * kLanes<T>;
+    for (Index begin = 0; begin < dim_; begin += kPiece) {
+      with_rows(group.rows, [&]<Index kRows>() HWY_ATTR {
+        strip_product<kRows, false, T>(
+            buffers_.queries + group.first * dim_ + begin, dim_, keys + begin * kBlock, kBlock,
+            std::min(kPiece, dim_ - begin), group.vectors,
+            [scores, first = begin == 0](Index r, Index v, Vec<T> sum) HWY_ATTR {
+              T* const at = scores + r * kBlock + v * kLanes<T>;
+              hn::StoreU(first ? sum : hn::Add(hn::LoadU(d_, at), sum), d_, at);
+            });
+      });
+    }
   }
 
   void mask(const Group& group, Index r, Interval seen) {
@@ -391,19 +303,17 @@ class SoftmaxTile {
     });
   }
 
-  /// The same where values may be NaN or infinite: those of pairs that are not seen must not get
-  /// in, and 0 * NaN would.
-  HWY_NOINLINE void add_seen_values(const Group& group) {
+  /// The kernel saw 0 in the place of values that are not finite, lest those of pairs that are not
+  /// seen get in (0 * NaN is NaN). Here they reach the queries that do see them.
+  HWY_NOINLINE void add_non_finite(const KeyBlock& block, const Group& group) {
     for (Index r = 0; r < group.rows; ++r) {
       T* const outputs = buffers_.outputs + (group.first + r) * buffers_.value_stride;
       for (Index j = group.all.low; j < group.all.high; ++j) {
         const T weight = buffers_.scores[r * kBlock + j];
         if (weight == 0) continue;
-        const T* const values = buffers_.values + j * buffers_.value_stride;
-        for (Index c = 0; c < buffers_.value_stride; c += kLanes<T>) {
-          const auto sum = hn::MulAdd(hn::Set(d_, weight), hn::LoadU(d_, values + c),
-                                      hn::LoadU(d_, outputs + c));
-          hn::StoreU(sum, d_, outputs + c);
+        const T* const values = inputs_.v.row(block.key(j));
+        for (Index c = 0; c < inputs_.v.cols; ++c) {
+          if (!std::isfinite(values[c])) outputs[c] += weight * values[c];
         }
       }
     }

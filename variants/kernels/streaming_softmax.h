@@ -45,8 +45,8 @@ std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim);
 /// nothing, whatever their keys and values hold (NaN included). Adds what it does, whole blocks
 /// included, to `worker.executed`.
 ///
-/// Error against exact arithmetic: (8 + dim / 8) x epsilon x max(1, largest |score|) of the largest
-/// |value|. Scores up to a third of the largest float are safe.
+/// Error against exact arithmetic: (8 + dim / 32) x epsilon x max(1, largest |score|) of the
+/// largest |value|. Scores up to a third of the largest float are safe.
 void streaming_softmax(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
                        const ScoreEdit* edit, Worker& worker);
 
