@@ -19,11 +19,14 @@ void list_variants(bool json) {
     fmt::print("{}\n", all.dump(2));
     return;
   }
-  std::size_t widest = 0;
-  for (const CatalogueEntry& entry : entries) widest = std::max(widest, entry.info().name.size());
+  std::size_t name_width = 0, time_width = 0;
+  for (const CatalogueEntry& entry : entries) {
+    name_width = std::max(name_width, entry.info().name.size());
+    time_width = std::max(time_width, entry.info().time.size());
+  }
   for (const CatalogueEntry& entry : entries) {
     const Info& info = entry.info();
-    fmt::print("{:<{}}  {:<20} {}{}\n", info.name, widest, info.time, info.summary,
+    fmt::print("{:<{}}  {:<{}}  {}{}\n", info.name, name_width, info.time, time_width, info.summary,
                entry.origin == "built-in" ? "" : " [" + entry.origin + "]");
   }
 }
