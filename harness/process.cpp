@@ -19,6 +19,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "subquad/error.h"
+
 extern char** environ;
 
 namespace subquad {
@@ -184,7 +186,16 @@ std::string ChildProcess::last_words() const {
   return line == std::string::npos ? text : text.substr(line + 1);
 }
 
-void Channel::die_with_parent() { ::prctl(PR_SET_PDEATHSIG, SIGKILL); }
+void Channel::die_with_parent() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // It may have died before that; the channel knows who made it.
+  ucred parent{};
+  socklen_t size = sizeof parent;
+  if (::getsockopt(file_, SOL_SOCKET, SO_PEERCRED, &parent, &size) != 0) {
+    throw Error("--channel " + std::to_string(file_) + " is not a channel to a run");
+  }
+  if (::getppid() != parent.pid) ::_exit(1);
+}
 
 std::optional<std::string> Channel::receive() {
   for (;;) {

@@ -47,7 +47,7 @@ class ChildProcess {
 /// The child's end of the channel.
 class Channel {
  public:
-  /// Arranges for this process to die with its parent.
+  /// Arranges for this process to die with its parent. Error if `file` is no channel.
   explicit Channel(int file) : file_(file) { die_with_parent(); }
 
   /// The next line, or nothing once the parent has closed its end.
@@ -55,7 +55,7 @@ class Channel {
   void send(const std::string& line);
 
  private:
-  static void die_with_parent();
+  void die_with_parent();
   int file_;
   std::string buffer_;
 };

@@ -14,9 +14,22 @@ using nlohmann::json;
 /// Beside what was predicted: program, stacks, the checks' own matrices.
 constexpr std::uint64_t kSlackBytes = std::uint64_t{256} << 20;
 
-/// Data, not address space: libraries reserve much more of that than they use.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+#else
+constexpr bool kSanitized = false;
+#endif
+
+/// Data, not address space: libraries reserve much more of that than they use. A sanitizer's shadow
+/// is data, and larger than any limit.
 void limit_memory(std::uint64_t bytes) {
-  if (bytes == 0) return;
+  if (bytes == 0 || kSanitized) return;
   const rlim_t most = bytes + kSlackBytes;
   const rlimit limit{most, most};
   ::setrlimit(RLIMIT_DATA, &limit);
