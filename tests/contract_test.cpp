@@ -13,6 +13,10 @@
 #include "subquad/error.h"
 
 namespace subquad {
+
+/// What the names of parametrised tests end in.
+void PrintTo(const CatalogueEntry& entry, std::ostream* out) { *out << entry.info().name; }
+
 namespace {
 
 /// The variants of tests/wrong, which must not get into the catalogue.

@@ -70,7 +70,7 @@ Verdict threads(const Trial& trial) {
   if (auto found = compare({.order = TileOrder::descending}, "tiles from last to first")) {
     return Verdict::broken(*found);
   }
-  if (trial.group == Group::odd) {
+  if (trial.group == Group::odd || trial.group == Group::large) {
     for (const int count : {2, 3}) {
       if (auto found = compare({.threads = count}, fmt::format("{} threads", count))) {
         return Verdict::broken(*found);
@@ -91,7 +91,7 @@ Verdict other_calls(const Trial& trial) {
   if (auto found = bits_differ(bench.run_on(shared), mine, trial.problem)) {
     return Verdict::broken("after a call on other inputs and tensors, " + *found);
   }
-  if (trial.group != Group::odd) return Verdict::kept();
+  if (trial.group != Group::odd && trial.group != Group::large) return Verdict::kept();
   Result beside;
   std::thread other([&] { beside = mate.run_on(shared); });
   const Result together = bench.run_on(shared);

@@ -236,8 +236,7 @@ Trials make_trials(const Registration& registration, const ContractOptions& opti
     for (const Index length : {1, 2, 17, 61, 131}) {
       maker.add(Group::odd, self_attention(length, causal));
     }
-    // Several tiles of any kernel.
-    maker.add(Group::odd, self_attention(523, causal), true);
+    maker.add(Group::large, self_attention(389, causal), true);
     maker.add(Group::widths, self_attention(64, causal, 24, 10));
     maker.add(Group::widths, self_attention(64, causal, 3, 33), true);
     for (const Index width : {1, 7}) {

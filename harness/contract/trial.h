@@ -19,7 +19,8 @@ enum class Group : unsigned {
   late = 16,    ///< first_query > 0: decoding, sharding by rows
   scaled = 32,  ///< a scale of its own
   mixed = 64,   ///< several of these at once
-  sweep = 128,  ///< round problems at every choice, switch and several values of each number
+  large = 128,  ///< long enough for several tiles of any kernel, at the default setting only
+  sweep = 256,  ///< round problems at every choice, switch and several values of each number
 };
 using Groups = unsigned;
 constexpr Groups operator|(Group a, Group b) {

@@ -28,7 +28,7 @@ SUBQUAD_VARIANT(
     WrongKeyOrderClaim,
     {.name = "wrong_key_order_claim",
      .summary = "breaks key_order: it favours early keys and says that order is nothing",
-     .citation = "twin modest",
+     .citation = "twin honest",
      .time = "n^2 d",
      .memory = "n d"});
 
