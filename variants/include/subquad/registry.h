@@ -50,6 +50,11 @@ struct PluginEntry {
 #define SUBQUAD_TOOLCHAIN \
   "libstdc++ " SUBQUAD_STRING(_GLIBCXX_RELEASE) ", cxxabi " SUBQUAD_STRING(__GXX_ABI_VERSION)
 
+/// What `subquad_plugin` gives. Hidden, so each has its own: a static inside that function would be
+/// a unique symbol, one for all shared libraries of a process.
+__attribute__((visibility("hidden"))) inline PluginEntry local_entry{kAbiVersion, SUBQUAD_TOOLCHAIN,
+                                                                     nullptr};
+
 template <class V>
 constexpr Powers powers_of() {
   // A member function that V or a base below Variant overrides has another class in its type.
@@ -83,9 +88,8 @@ class Registrar {
 /// it.
 extern "C" SUBQUAD_EXPORT __attribute__((used)) inline const subquad::PluginEntry*
 subquad_plugin() {
-  static const subquad::PluginEntry entry{subquad::kAbiVersion, SUBQUAD_TOOLCHAIN,
-                                          subquad::local_registrations};
-  return &entry;
+  subquad::local_entry.registrations = subquad::local_registrations;
+  return &subquad::local_entry;
 }
 
 /// Last line of a variant's file: its class and its `Info`.
