@@ -1,0 +1,3 @@
+// Includes the interface and registers nothing.
+
+#include "subquad/registry.h"

@@ -1,0 +1,155 @@
+// Variants that tell what the harness gives them; for the tests of layers, tensors and the executor
+// alone.
+
+#include <algorithm>
+
+#include "subquad/registry.h"
+
+namespace {
+
+using namespace subquad;
+
+class Probe : public Variant {
+ public:
+  Target target(const Problem&) const override { return Target::operation; }
+  Consumes consumes() const override { return {.q = false, .k = false, .v = true}; }
+  Cost cost(const Problem&) const override { return {}; }
+  void reference(const ReferenceCall& call) const override {
+    for (Index i = 0; i < call.out.rows; ++i) std::fill_n(call.out.row(i), call.out.cols, 0.0);
+  }
+};
+
+/// out_i = number of the row's tile; the shared arena holds one float per tile on the way.
+class ProbeTiles final : public Probe {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("rows", rows_, at_least(1), "rows of a tile");
+    visit("fail", fail_, at_least(-1), "tile that throws, -1 for none");
+    visit("nested", nested_, "calls parallel within parallel");
+    visit("spare", spare_, at_least(0), "floats of scratch that are declared and not taken");
+  }
+  Scratch scratch(const Problem& problem) const override {
+    return Scratch().shared<float>(tiles(problem)).worker<float>(problem.value_dim + spare_);
+  }
+  void forward(const Call& call) const override {
+    const std::span<float> numbers = call.run.shared().take<float>(tiles(call.problem));
+    call.run.parallel(tiles(call.problem), [&](Index tile, Worker& worker) {
+      if (tile == fail_) throw Error("tile " + std::to_string(tile) + " throws");
+      if (nested_) call.run.parallel(1, [](Index, Worker&) {});
+      const std::span<float> row = worker.scratch.take<float>(call.out.cols);
+      numbers[tile] = static_cast<float>(tile);
+      std::fill(row.begin(), row.end(), numbers[tile]);
+      const Index end = std::min((tile + 1) * rows_, call.out.rows);
+      for (Index i = tile * rows_; i < end; ++i) std::copy(row.begin(), row.end(), call.out.row(i));
+      worker.executed.multiply_adds += 10;
+      worker.executed.exponentials += 1;
+    });
+  }
+
+ private:
+  Index tiles(const Problem& problem) const { return (problem.queries + rows_ - 1) / rows_; }
+  Index rows_ = 3, fail_ = -1, spare_ = 0;
+  bool nested_ = false;
+};
+
+/// out_i = first element of key row 0, plus 1000 if it came through `prepare`.
+class ProbePrepare final : public Probe {
+ public:
+  void parameters(Parameters& visit) override { visit("own", own_, "has a tensor of its own"); }
+  Consumes consumes() const override { return {.q = false, .k = true, .v = false}; }
+  void tensors(const Problem&, TensorVisitor& visit) const override {
+    if (own_) visit("a", {{"one", 1}}, init::zeros(), Role::learned, Sharing::head, "its own");
+  }
+  std::size_t prepared_bytes(const Problem&) const override { return sizeof(float); }
+  void prepare(const Call& call, std::span<std::byte> prepared) const override {
+    *reinterpret_cast<float*>(prepared.data()) = call.k(0, 0) + 1000;
+    call.run.parallel(1, [](Index, Worker& worker) { worker.executed.multiply_adds += 1; });
+  }
+  void forward(const Call& call) const override {
+    const float value = call.prepared.empty()
+                            ? call.k(0, 0)
+                            : *reinterpret_cast<const float*>(call.prepared.data());
+    for (Index i = 0; i < call.out.rows; ++i) std::fill_n(call.out.row(i), call.out.cols, value);
+  }
+
+ private:
+  bool own_ = false;
+};
+
+/// Over the whole width: out(i, c) = x(i, width - 1 - c).
+class ProbeLayer final : public Probe {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("width", width_, at_least(0), "an expression of dim shows what dim the variant sees");
+  }
+  Scope scope() const override { return Scope::layer; }
+  Consumes consumes() const override { return {.q = false, .k = false, .v = false, .x = true}; }
+  bool gives_log_sum_exp() const override { return true; }
+  void forward(const Call& call) const override {
+    for (Index i = 0; i < call.out.rows; ++i) {
+      for (Index c = 0; c < call.out.cols; ++c) {
+        call.out(i, c) = call.x(i, call.x.cols - 1 - c) * static_cast<float>(1 + width_);
+      }
+      if (call.row_log_sum_exp) call.row_log_sum_exp[i] = static_cast<float>(i);
+    }
+  }
+  void reference(const ReferenceCall& call) const override {
+    for (Index i = 0; i < call.out.rows; ++i) {
+      for (Index c = 0; c < call.out.cols; ++c) {
+        call.out(i, c) = call.x(i, call.x.cols - 1 - c) * static_cast<double>(1 + width_);
+      }
+    }
+  }
+
+ private:
+  Index width_ = 0;
+};
+
+/// One tensor of every kind. Its choice is 100 x its first value, which the reference gives back.
+class ProbeTensors final : public Probe {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("rank", rank_, at_least(1), "rows of the learned tensors");
+    visit("refused", refused_, at_least(0), "refuses fewer keys");
+  }
+  std::string refuses(const Problem& problem) const override {
+    return problem.keys < refused_ ? "too few keys" : "";
+  }
+  void tensors(const Problem& problem, TensorVisitor& visit) const override {
+    const Shape projection = {{"rank", rank_}, {"keys", problem.keys}};
+    visit("own", projection, init::normal(1), Role::learned, Sharing::head, "per head");
+    visit("shared", projection, init::normal(1), Role::learned, Sharing::layer, "per layer");
+    visit("model", {{"rank", rank_}}, init::normal(1), Role::running, Sharing::model, "for all");
+    visit.integer(
+        "picks", {{"keys", problem.keys}},
+        init::custom("below the number of keys",
+                     [](Generator& random, const Shape& shape, std::span<std::int32_t> out) {
+                       for (std::int32_t& one : out) {
+                         one = static_cast<std::int32_t>(random.below(shape[0].size));
+                       }
+                     }),
+        Role::random, Sharing::head, "keys");
+    visit.choice("chosen", {{"one", 1}}, "hundredfold first value");
+  }
+  void forward(const Call& call) const override {
+    call.tensors.choices("chosen")[0] = static_cast<std::int32_t>(100 * call.v(0, 0));
+    for (Index i = 0; i < call.out.rows; ++i) {
+      std::fill_n(call.out.row(i), call.out.cols, call.tensors.matrix("own")(0, 0));
+    }
+  }
+  void reference(const ReferenceCall& call) const override {
+    for (Index i = 0; i < call.out.rows; ++i) {
+      std::fill_n(call.out.row(i), call.out.cols, call.tensors.integers("chosen")[0]);
+    }
+  }
+
+ private:
+  Index rank_ = 2, refused_ = 0;
+};
+
+SUBQUAD_VARIANT(ProbeTiles, {"probe_tiles", "tiles", "none", "n", "n"});
+SUBQUAD_VARIANT(ProbePrepare, {"probe_prepare", "prepared keys", "none", "n", "n"});
+SUBQUAD_VARIANT(ProbeLayer, {"probe_layer", "the whole width", "none", "n", "n"});
+SUBQUAD_VARIANT(ProbeTensors, {"probe_tensors", "tensors of all kinds", "none", "n", "n"});
+
+}  // namespace
