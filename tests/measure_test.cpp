@@ -1,0 +1,155 @@
+#include "measure.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "arithmetic.h"
+#include "metrics.h"
+#include "points.h"
+
+namespace subquad {
+namespace {
+
+class Measure : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "measure_test_" + std::to_string(::getpid());
+    ::setenv("SUBQUAD_CACHE", folder_.c_str(), 1);
+  }
+  void TearDown() override {
+    ::unsetenv("SUBQUAD_CACHE");
+    std::filesystem::remove_all(folder_);
+  }
+
+  static Experiment single(const std::string& variant) {
+    Experiment e;
+    e.anchor = parse_expression("dense");
+    e.variants = {parse_expression(variant)};
+    e.inputs = {parse_expression("gaussian")};
+    e.lengths = {61};
+    e.batch = 2;
+    e.heads = 2;
+    e.dim = 8;
+    e.min_time_s = 1e-4;
+    e.reference_rows = 1000;
+    return e;
+  }
+  static Record measured(const Experiment& experiment) {
+    PointMeasurement point(experiment);
+    point.check();
+    return point.record();
+  }
+
+  std::string folder_;
+};
+
+TEST_F(Measure, DenseIsExact) {
+  const Record record = measured(single("dense"));
+  EXPECT_EQ(record.status, Status::ok) << record.reason;
+  EXPECT_EQ(record.target, "exact");
+  EXPECT_EQ(record.reference_rows, 61);
+  EXPECT_FALSE(record.sampled);
+  ASSERT_EQ(record.error.at("relative_error").size(), 4u);
+  for (const double error : record.error.at("relative_error")) EXPECT_LT(error, 1e-6);
+  for (const double mass : record.error.at("dropped_mass")) EXPECT_NEAR(mass, 0, 1e-6);
+  EXPECT_GE(record.arithmetic_error, 0);
+  EXPECT_LE(record.arithmetic_error, record.arithmetic_tolerance);
+  EXPECT_TRUE(record.target_error.empty());
+}
+
+TEST_F(Measure, SamplesWhereThereAreMoreRows) {
+  Experiment e = single("dense");
+  e.reference_rows = 10;
+  const Record record = measured(e);
+  EXPECT_EQ(record.reference_rows, 10);
+  EXPECT_TRUE(record.sampled);
+}
+
+// By the textbook: what share of a row's softmax lies outside of the window.
+TEST_F(Measure, DroppedMassIsWhatTheWindowLeavesOut) {
+  const Experiment e = single("local(radius=3)");
+  const Record record = measured(e);
+  const LayerInput input = make_input_of(e);
+  for (Index index = 0; index < 4; ++index) {
+    const ConstView q = input.q_of(index / 2, index % 2), k = input.k_of(index / 2, index % 2);
+    double dropped = 0;
+    for (Index i = 0; i < q.rows; ++i) {
+      double all = 0, outside = 0;
+      for (Index j = 0; j < k.rows; ++j) {
+        double score = 0;
+        for (Index c = 0; c < q.cols; ++c) score += static_cast<double>(q(i, c)) * k(j, c);
+        const double weight = std::exp(score / std::sqrt(8.0));
+        all += weight;
+        if (std::abs(i - j) > 3) outside += weight;
+      }
+      dropped += outside / all;
+    }
+    EXPECT_NEAR(record.error.at("dropped_mass")[static_cast<std::size_t>(index)],
+                dropped / static_cast<double>(q.rows), 1e-6);
+  }
+}
+
+TEST_F(Measure, AnotherDenseTargetHasFiguresOfItsOwn) {
+  const Record record = measured(single("lsh(rounds=2,bucket=16)"));
+  EXPECT_NE(record.dense_target, "dense");
+  EXPECT_EQ(record.error.size(), record.target_error.size() - 1);
+  EXPECT_EQ(record.error.count("dropped_mass"), 0u);
+  for (const double mass : record.target_error.at("dropped_mass")) {
+    EXPECT_GT(mass, 0);
+    EXPECT_LT(mass, 1);
+  }
+}
+
+TEST_F(Measure, AVariantThatIsNoSoftmaxHasNoDroppedMass) {
+  for (const char* variant : {"mean", "fnet", "linear", "heads(local(radius=3),mean)"}) {
+    const Record record = measured(single(variant));
+    EXPECT_EQ(record.status, Status::ok) << variant << ": " << record.reason;
+    EXPECT_EQ(record.error.count("dropped_mass"), 0u) << variant;
+    EXPECT_GE(record.arithmetic_error, 0) << variant;
+  }
+}
+
+TEST_F(Measure, MemoryFiguresAgree) {
+  for (const char* variant : {"dense", "naive", "linformer(rank=8)", "lsh(rounds=1,bucket=16)"}) {
+    for (const int threads : {1, 2}) {
+      Experiment e = single(variant);
+      e.threads = {threads};
+      const Record record = measured(e);
+      EXPECT_LE(record.scratch_bytes, record.scratch_declared_bytes);
+      EXPECT_EQ(record.input_bytes, sizeof(float) * 3 * 2 * 2 * 61 * 8u);
+      const std::uint64_t output_bytes = record.input_bytes / 3;
+      EXPECT_EQ(record.predicted_bytes - record.input_bytes - output_bytes -
+                    record.parameter_bytes - record.random_bytes - record.choice_bytes,
+                record.scratch_declared_bytes)
+          << variant << " on " << threads;
+    }
+  }
+}
+
+TEST_F(Measure, PassesAreTimed) {
+  PointMeasurement point(single("mean"));
+  point.check();
+  const TimedPass first = point.time(), second = point.time();
+  EXPECT_GT(first.time_ns, 0);
+  EXPECT_EQ(first.iterations, second.iterations);
+  EXPECT_GE(second.unix_time, first.unix_time);
+}
+
+TEST(Arithmetic, IsNotTakenWhereTheProblemIsTooSmall) {
+  // Rank 300 fits 512 keys, but not the 256 of the check.
+  const LayerInput input = make_input(parse_expression("gaussian"), {.queries = 512, .keys = 512});
+  const Problem problem{.queries = 512, .keys = 512, .dim = 64, .value_dim = 64};
+  const Layer large(parse_expression("linformer(rank=300)"), problem, 1);
+  EXPECT_EQ(check_arithmetic(large, input, 0).error, -1);
+  const Layer small(parse_expression("linformer(rank=100)"), problem, 1);
+  const ArithmeticCheck check = check_arithmetic(small, input, 0);
+  EXPECT_EQ(check.queries, kArithmeticRows);
+  EXPECT_LT(check.error, check.tolerance);
+}
+
+}  // namespace
+}  // namespace subquad
