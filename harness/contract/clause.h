@@ -15,9 +15,10 @@ namespace subquad::contract {
 struct Verdict {
   enum class Kind { kept, broken, skipped };
   Kind kind = Kind::kept;
-  std::string text;  ///< what was found, or why the clause does not apply
+  std::string text;  ///< what was found, why the clause does not apply, or a remark
 
-  static Verdict kept() { return {}; }
+  /// With a remark for the report, or without.
+  static Verdict kept(std::string remark = {}) { return {Kind::kept, std::move(remark)}; }
   static Verdict broken(std::string text) { return {Kind::broken, std::move(text)}; }
   static Verdict skipped(std::string text) { return {Kind::skipped, std::move(text)}; }
   /// Broken with this text, kept without one.
@@ -58,9 +59,11 @@ double conditioning(const Problem& problem, const Inputs& inputs);
 /// by the largest |want|.
 std::optional<std::string> differs(const std::vector<float>& got, const std::vector<double>& want,
                                    Index cols, double relative);
-/// The same for row log-sum-exps: absolute error up to `absolute`, infinities must agree.
+/// The same for row log-sum-exps: error up to kTolerance x max(largest score, |want|), infinities
+/// must agree.
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
-                                               const std::vector<double>& want, double absolute);
+                                               const std::vector<double>& want,
+                                               double largest_score);
 /// Where bits of outputs, row log-sum-exps or choices differ, or nothing.
 std::optional<std::string> bits_differ(const Result& got, const Result& want,
                                        const Problem& problem);

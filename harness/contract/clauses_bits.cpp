@@ -16,32 +16,67 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 /// Huge, but products of two of them, summed over a head, stay finite.
 constexpr float kHuge = 1e17f;
 
-void poison_rows(std::vector<float>& rows, Index cols, Index first, float value) {
-  for (std::size_t i = static_cast<std::size_t>(std::max<Index>(first, 0) * cols); i < rows.size();
-       ++i) {
-    rows[i] = value;
+/// What is done to later tokens.
+struct Change {
+  bool values_only;       ///< to V alone, not to Q, K and x
+  bool if_choices_agree;  ///< says something only where the choices come out the same
+  float (*of)(float);
+  const char* text;
+};
+constexpr Change kPoisons[] = {
+    {false, false, [](float) { return kNan; }, "NaN"},
+    {false, false, [](float) { return kHuge; }, "1e17"},
+};
+/// For methods that decide from the data which keys a query sees: later tokens may have a say in
+/// that (they move others in a sort), but their values may not, nor anything else of theirs where
+/// the decisions come out the same.
+constexpr Change kDecidedOtherwise[] = {
+    {true, false, [](float) { return kNan; }, "NaN in V"},
+    {true, false, [](float) { return kHuge; }, "1e17 in V"},
+    {false, true, [](float value) { return value * (1 + 0x1p-10f); }, "a thousandth more"},
+};
+
+void change_rows(std::vector<float>& rows, Index cols, Index first, const Change& change) {
+  for (auto i = static_cast<std::size_t>(first * cols); i < rows.size(); ++i) {
+    rows[i] = change.of(rows[i]);
   }
 }
 
 /// How outputs of queries before position `cut` depend on tokens from `cut` on.
 std::optional<std::string> sees_beyond(const Trial& trial, const Result& clean, Index cut,
-                                       float poison) {
+                                       const Change& change) {
   const Problem& problem = trial.problem;
   Bench bench(trial);
   const Index first_later_query = std::clamp<Index>(cut - problem.first_query, 0, problem.queries);
-  poison_rows(bench.inputs.k, problem.dim, cut, poison);
-  poison_rows(bench.inputs.v, problem.value_dim, cut, poison);
-  poison_rows(bench.inputs.q, problem.dim, first_later_query, poison);
-  poison_rows(bench.inputs.x, problem.value_dim, first_later_query, poison);
-  const Result poisoned = bench.run();
+  change_rows(bench.inputs.v, problem.value_dim, cut, change);
+  if (!change.values_only) {
+    change_rows(bench.inputs.k, problem.dim, cut, change);
+    change_rows(bench.inputs.q, problem.dim, first_later_query, change);
+    change_rows(bench.inputs.x, problem.value_dim, first_later_query, change);
+  }
+  const Result changed = bench.run();
+  if (change.if_choices_agree && changed.choices != clean.choices) return std::nullopt;
   const auto earlier = static_cast<std::size_t>(first_later_query);
-  auto found = bits_differ(poisoned.out, clean.out, problem.value_dim,
+  auto found = bits_differ(changed.out, clean.out, problem.value_dim,
                            earlier * static_cast<std::size_t>(problem.value_dim));
   if (!found && !clean.log_sum_exp.empty()) {
-    found = bits_differ(poisoned.log_sum_exp, clean.log_sum_exp, 1, earlier);
+    found = bits_differ(changed.log_sum_exp, clean.log_sum_exp, 1, earlier);
   }
   if (!found) return found;
-  return fmt::format("with every token from position {} on set to {}, {}", cut, poison, *found);
+  return fmt::format("with {} in every token from position {} on, {}", change.text, cut, *found);
+}
+
+std::optional<std::string> sees_future(const Trial& trial, const Result& clean,
+                                       std::span<const Change> changes) {
+  const Problem& problem = trial.problem;
+  const Index last = std::min(problem.keys, problem.first_query + problem.queries);
+  const Index middle = problem.first_query + (last - problem.first_query) / 2;
+  for (const Index cut : {problem.first_query + 1, middle, last - 1}) {
+    for (const Change& change : changes) {
+      if (auto found = sees_beyond(trial, clean, cut, change)) return found;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -108,13 +143,10 @@ Verdict future_keys(const Trial& trial) {
   const Index last = std::min(problem.keys, problem.first_query + problem.queries);
   if (last - problem.first_query < 2) return Verdict::skipped("no query has a future");
   const Result clean = Bench(trial).run();
-  const Index middle = problem.first_query + (last - problem.first_query) / 2;
-  for (const Index cut : {problem.first_query + 1, middle, last - 1}) {
-    for (const float poison : {kNan, kHuge}) {
-      if (auto found = sees_beyond(trial, clean, cut, poison)) return Verdict::broken(*found);
-    }
-  }
-  return Verdict::kept();
+  auto found = sees_future(trial, clean, kPoisons);
+  if (!found || clean.choices.empty()) return Verdict::unless(found);
+  if (auto value = sees_future(trial, clean, kDecidedOtherwise)) return Verdict::broken(*value);
+  return Verdict::kept("later tokens have a say in which keys earlier queries see");
 }
 
 Verdict undefined_scratch(const Trial& trial) {

@@ -49,11 +49,12 @@ std::optional<std::string> differs(const std::vector<float>& got, const std::vec
 }
 
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
-                                               const std::vector<double>& want, double absolute) {
+                                               const std::vector<double>& want,
+                                               double largest_score) {
   for (std::size_t i = 0; i < want.size(); ++i) {
     // A float near L is off by epsilon x L, and L may lie far below the scores: a penalty of 1e5
     // for a token that sees only itself.
-    const double tolerance = absolute * std::max(1.0, std::abs(want[i]));
+    const double tolerance = kTolerance * std::max(largest_score, std::abs(want[i]));
     const bool equal = std::isfinite(want[i]) ? std::abs(got[i] - want[i]) <= tolerance
                                               : static_cast<double>(got[i]) == want[i];
     if (!equal) {

@@ -154,11 +154,12 @@ class Tally {
 
   void add(const Trial& trial, const Verdict& verdict) {
     if (verdict.kind == Verdict::Kind::skipped) {
-      if (why_not_.empty()) why_not_ = verdict.text;
+      why_not_ = verdict.text;
       return;
     }
     ++result_.checked;
     if (verdict.kind == Verdict::Kind::broken) fail(trial.text(), verdict.text);
+    if (verdict.kind == Verdict::Kind::kept && remark_.empty()) remark_ = verdict.text;
   }
   void fail(std::string problem, std::string finding) {
     if (result_.failures++ > 0) return;
@@ -174,11 +175,13 @@ class Tally {
                     : result.checked > 0 ? ClauseStatus::passed
                                          : ClauseStatus::not_applicable;
     if (result.status == ClauseStatus::not_applicable) result.finding = why_not_;
+    if (result.status == ClauseStatus::passed) result.finding = remark_;
     return result;
   }
 
  private:
   ClauseResult result_;
+  std::string remark_;
   std::string why_not_ = "no problem of this kind";
 };
 

@@ -28,7 +28,7 @@ struct ClauseResult {
   std::string clause;
   ClauseStatus status = ClauseStatus::not_applicable;
   std::string problem;  ///< of the first failure: variant, parameters and problem; else empty
-  std::string finding;  ///< what was found wrong there, or why the clause does not apply
+  std::string finding;  ///< what was found wrong there, why the clause does not apply, or a remark
   int checked = 0;      ///< trials (problem x parameter setting) that the clause was applied to
   int failures = 0;     ///< how many of them failed
 };

@@ -13,7 +13,7 @@ namespace subquad::contract {
 namespace {
 
 // Of one problem. Enough for all combinations of five switches with a few numbers.
-constexpr std::size_t kMaxSweep = 128;
+constexpr std::size_t kMaxSweep = 64;
 constexpr std::size_t kMaxCombinations = 32;
 
 /// Values to try for one parameter, its default first.
