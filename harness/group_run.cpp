@@ -42,10 +42,31 @@ std::string gibibytes(std::uint64_t bytes) {
 
 }  // namespace
 
+std::vector<std::vector<std::size_t>> cut_into_batches(const std::vector<std::uint64_t>& bytes,
+                                                       bool first_in_all, std::uint64_t budget) {
+  std::vector<std::vector<std::size_t>> batches;
+  std::uint64_t used = 0;
+  for (std::size_t i = first_in_all ? 1 : 0; i < bytes.size(); ++i) {
+    if (batches.empty() || used + bytes[i] > budget) {
+      batches.emplace_back();
+      used = 0;
+      if (first_in_all) {
+        batches.back().push_back(0);
+        used = bytes[0];
+      }
+    }
+    batches.back().push_back(i);
+    used += bytes[i];
+  }
+  if (batches.empty() && first_in_all) batches.push_back({0});
+  return batches;
+}
+
 struct GroupRun::Point {
   Experiment single;
   Record record;
   bool wanted = true;
+  bool taken = false;                   ///< moved into a batch
   std::unique_ptr<ChildProcess> child;  ///< while it can be timed
   double seconds_left = 0;
 };
@@ -82,28 +103,29 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
 
   const auto budget =
       static_cast<std::uint64_t>(kShareOfFreeMemory * static_cast<double>(available_memory()));
+  std::vector<std::uint64_t> bytes;
+  for (const Point& point : points) {
+    bytes.push_back(point.record.predicted_bytes + kProcessBytes);
+  }
   const bool has_anchor = is_anchor(points.front().single.variants.front());
-  std::size_t next = has_anchor ? 1 : 0;
-  do {
+  for (const std::vector<std::size_t>& indices : cut_into_batches(bytes, has_anchor, budget)) {
     std::vector<Point> batch;
-    if (has_anchor) {
-      declare(*group_.anchor, next == 1 && points.front().wanted, batch);
-    }
-    std::uint64_t bytes = batch.empty() ? 0 : batch[0].record.predicted_bytes + kProcessBytes;
-    const std::size_t alone = batch.size();
-    for (; next < points.size(); ++next) {
-      bytes += points[next].record.predicted_bytes + kProcessBytes;
-      if (bytes > budget && batch.size() > alone) break;
-      batch.push_back(std::move(points[next]));
+    for (const std::size_t index : indices) {
+      if (points[index].taken) {
+        declare(*group_.anchor, false, batch);  // once more, beside other points
+      } else {
+        batch.push_back(std::move(points[index]));
+        points[index].taken = true;
+      }
     }
     if (!measure_batch(batch)) return false;
-  } while (next < points.size());
+  }
   return true;
 }
 
 /// Adds the point to `points`, or keeps its record if it need not run.
 void GroupRun::declare(const Expression& variant, bool wanted, std::vector<Point>& points) {
-  Point point{single_point(experiment_, group_, variant), {}, wanted, nullptr, 0};
+  Point point{.single = single_point(experiment_, group_, variant), .wanted = wanted};
   point.seconds_left = experiment_.time_limit_s;
   point.record = blank_record(point.single, input_, problem_);
   point.record.reason = impossible(point);

@@ -11,6 +11,11 @@
 
 namespace subquad {
 
+/// Cuts points, in their order, into batches whose bytes together stay within `budget` where that
+/// can be; each holds at least one, and with `first_in_all` point 0 beside it.
+std::vector<std::vector<std::size_t>> cut_into_batches(const std::vector<std::uint64_t>& bytes,
+                                                       bool first_in_all, std::uint64_t budget);
+
 /// Measures points of one group together: each in a process of its own, one after the other through
 /// set-up and checks, then in rounds of timing passes in shuffled order, the anchor in every round.
 /// Where all of them at once would not fit into memory they are measured in several batches, each
