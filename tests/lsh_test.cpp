@@ -268,36 +268,22 @@ TEST(Lsh, NumberOfBucketsIsEven) {
   EXPECT_EQ(columns(100, "lsh(bucket=99)"), 1);  // never fewer than 2
 }
 
-TEST(Lsh, SeesNoFuture) {
-  // Queries too: as keys, and through the sorting.
-  for (const char* expression : {"lsh(bucket=16)", "lsh(bucket=7,chunk=3,rounds=2,wrap=true)"}) {
+TEST(Lsh, ValuesOfTheFutureStayOut) {
+  for (const char* expression :
+       {"lsh(bucket=16)", "lsh(bucket=16,across_buckets=true,wrap=true)"}) {
     const Problem problem = self_problem(150, 6, 7, true);
-    VariantTrial clean(expression, problem), other(expression, problem);
+    VariantTrial clean(expression, problem), poisoned(expression, problem);
     for (Index j = 76; j < 150; ++j) {
-      for (Index c = 0; c < 6; ++c) other.q(j, c) = static_cast<float>(j % 5 - 2.5);
-      for (Index c = 0; c < 7; ++c) other.v(j, c) = 3e38f;
+      for (Index c = 0; c < 7; ++c) poisoned.v(j, c) = 3e38f;
     }
-    const std::vector<float> expected = clean.forward(), out = other.forward();
-    EXPECT_TRUE(std::equal(out.begin(), out.begin() + 76 * 7, expected.begin())) << expression;
-  }
-}
-
-TEST(Lsh, CausalChunksBeginWithTheBucket) {
-  // Tokens alternate between two buckets; chunks of 2 within each. Token 8 is number 4 of its
-  // bucket: it sees numbers 2 to 4, which are tokens 4, 6 and 8.
-  VariantTrial trial("lsh(rounds=1,bucket=5,chunk=2,self_penalty=0)", self_problem(10, 1, 1, true));
-  for (Index i = 0; i < 10; ++i) trial.q(i, 0) = i % 2 == 0 ? 1 : -1;
-  EXPECT_LT(trial.error(), kTolerance);
-  const std::vector<double> weights = trial.weights();
-  for (Index j = 0; j < 10; ++j) {
-    EXPECT_NEAR(weights[8 * 10 + j], j == 4 || j == 6 || j == 8 ? 1 / 3.0 : 0, 1e-12) << j;
+    const std::vector<float> expected = clean.forward(), out = poisoned.forward();
+    EXPECT_TRUE(std::equal(out.begin(), out.begin() + 76 * 7, expected.begin()));
   }
 }
 
 TEST(Lsh, RefusesCrossAttentionAndCausalSeparateKeys) {
   EXPECT_NE(refusal("lsh", {.queries = 4, .keys = 8, .dim = 4, .value_dim = 4}), "");
   EXPECT_NE(refusal("lsh(qk=separate)", self_problem(8, 4, 4, true)), "");
-  EXPECT_NE(refusal("lsh(across_buckets=true)", self_problem(8, 4, 4, true)), "");
   EXPECT_EQ(refusal("lsh(qk=separate)", self_problem(8, 4, 4)), "");
 }
 

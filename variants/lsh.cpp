@@ -21,20 +21,15 @@
 // Different from the paper: `bucket` is the expected length of a bucket, of which there are then n
 // / bucket, rounded down to an even number, at least 2 (1 if bucket >= n); a chunk has `chunk`
 // positions, by default `bucket`, where the paper has twice the expected length. Many buckets are
-// not factorised into two hashes.
-//
-// Causal chunks begin anew with every bucket. In the paper they are cut from one sorted sequence,
-// so that the hashes of later tokens move the borders between earlier ones and decide, a little,
-// what an earlier query sees; no value leaks, but outputs of a prefix are not those of the whole.
-// For the same reason across_buckets and qk=separate are refused where causal.
-//
-// qk=separate hashes keys and queries apart, by the same rotations, sorts each, and lets query
-// chunk c attend to key chunks c - 1 and c; the self rule then has no object.
+// not factorised into two hashes. qk=separate hashes keys and queries apart, by the same rotations,
+// sorts each, and lets query chunk c attend to key chunks c - 1 and c; the self rule then has no
+// object. With it, causal is refused: keys of the future would have a say in which keys of the past
+// share a chunk. Under qk=shared they have that say too: it is how the method works.
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <numeric>
 #include <vector>
 
@@ -81,7 +76,9 @@ class Lsh final : public Variant {
   std::string dense_target(const Problem&) const override {
     const std::string scaling = scale == Scaling::none ? "scale=none" : "";
     if (qk == Qk::separate) return scaling.empty() ? "dense" : "dense(" + scaling + ")";
-    return "dense(keys=normalised_queries,self_penalty=" + std::to_string(self_penalty) +
+    char penalty[32];
+    const auto end = std::to_chars(penalty, penalty + sizeof penalty, self_penalty).ptr;
+    return "dense(keys=normalised_queries,self_penalty=" + std::string(penalty, end) +
            (scaling.empty() ? "" : "," + scaling) + ")";
   }
   std::string exact_when(const Problem& problem) const override {
@@ -96,9 +93,6 @@ class Lsh final : public Variant {
     }
     if (problem.causal && qk == Qk::separate) {
       return "qk=separate cannot be causal: later keys decide which earlier ones share a chunk";
-    }
-    if (problem.causal && across_buckets) {
-      return "across_buckets cannot be causal: later tokens decide which buckets share a chunk";
     }
     return {};
   }
@@ -197,7 +191,6 @@ class Lsh final : public Variant {
    public:
     Memberships(const Lsh& lsh, const ReferenceCall& call)
         : lsh_(lsh),
-          causal_(call.problem.causal),
           n_(call.problem.keys),
           last_chunk_(lsh.chunk_count(call.problem) - 1),
           query_buckets_(call.tensors.integers("query_buckets")),
@@ -210,7 +203,7 @@ class Lsh final : public Variant {
       Index rounds = 0;
       for (Index r = 0; r < lsh_.rounds; ++r) {
         const Index query_chunk = query_chunks_[r * n_ + i], key_chunk = key_chunks_[r * n_ + j];
-        const bool wrapped = lsh_.wrap && !causal_ && query_chunk == 0 && key_chunk == last_chunk_;
+        const bool wrapped = lsh_.wrap && query_chunk == 0 && key_chunk == last_chunk_;
         if (key_chunk != query_chunk && key_chunk != query_chunk - 1 && !wrapped) continue;
         if (!lsh_.across_buckets && query_buckets_[r * n_ + i] != key_buckets_[r * n_ + j])
           continue;
@@ -220,17 +213,8 @@ class Lsh final : public Variant {
     }
 
    private:
-    /// Chunk of each token in each round: by its place in the sorted sequence or, if causal, by the
-    /// number of tokens before it in its bucket.
     std::vector<Index> chunks(std::span<const std::int32_t> buckets, Index length) const {
       std::vector<Index> result(buckets.size()), tokens(static_cast<std::size_t>(n_));
-      for (Index r = 0; causal_ && r < lsh_.rounds; ++r) {
-        std::map<std::int32_t, Index> filled;
-        for (Index i = 0; i < n_; ++i) {
-          result[r * n_ + i] = filled[buckets[r * n_ + i]]++ / length;
-        }
-      }
-      if (causal_) return result;
       for (Index r = 0; r < lsh_.rounds; ++r) {
         std::iota(tokens.begin(), tokens.end(), 0);
         std::stable_sort(tokens.begin(), tokens.end(), [&](Index a, Index b) {
@@ -242,7 +226,6 @@ class Lsh final : public Variant {
     }
 
     const Lsh& lsh_;
-    bool causal_;
     Index n_, last_chunk_;
     std::span<const std::int32_t> query_buckets_, key_buckets_;
     std::vector<Index> query_chunks_, key_chunks_;

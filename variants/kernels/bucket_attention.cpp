@@ -13,28 +13,11 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-/// Stands in for a token where a causal chunk is not full. All chunks are filled up to one length,
-/// because the order of additions inside a product depends on its shape: a token must not get other
-/// bits when later ones join its chunk.
-constexpr std::int32_t kNobody = -1;
-
 /// Where one round put a token.
 struct Place {
   std::int32_t chunk;
   std::int32_t bucket;
 };
-
-/// One chunk of a round, in sorted positions.
-struct Chunk {
-  std::int32_t begin, end;
-  std::int32_t before;  ///< number of the chunk that it looks back at, or -1
-};
-
-/// Chunks of a round at the most.
-Index chunk_limit(const BucketAttention& options, const Problem& problem) {
-  const Index whole = (problem.keys + options.chunk - 1) / options.chunk;
-  return problem.causal ? whole + options.buckets : whole;
-}
 
 /// Queries, or keys, as all rounds sorted them.
 struct Sorted {
@@ -66,21 +49,13 @@ class PairRule final : public ScoreEdit {
 
   void edit(Index query, std::span<const std::int32_t> keys, float* scores) const override {
     const std::int32_t i = window_.queries[query];
-    if (i == kNobody) {
-      std::fill_n(scores, keys.size(), kMinusInfinity);
-      return;
-    }
     const Place* const query_place = &query_places_[i * options_.rounds];
     const bool by_bucket = !options_.across_buckets;
     const bool once = !options_.duplicates && options_.rounds > 1;
     for (std::size_t position = 0; position < keys.size(); ++position) {
       const std::int32_t j = window_.keys[keys[position]];
-      float& score = scores[position];
-      if (j == kNobody) {
-        score = kMinusInfinity;
-        continue;
-      }
       const Place* const key_place = &key_places_[j * options_.rounds];
+      float& score = scores[position];
       if ((causal_ && j > i) ||
           (by_bucket && query_place[window_.round].bucket != key_place[window_.round].bucket)) {
         score = kMinusInfinity;
@@ -116,7 +91,7 @@ Index tile_rows(const BucketAttention& options, const Problem& problem) {
   return std::min(softmax_tile_rows(problem.dim, problem.value_dim), options.chunk);
 }
 Index window_keys(const BucketAttention& options, const Problem& problem) {
-  return problem.causal ? 2 * options.chunk : std::min(2 * options.chunk, problem.keys);
+  return std::min(2 * options.chunk, problem.keys);
 }
 
 class Pass {
@@ -126,9 +101,6 @@ class Pass {
       : options_(options), call_(call), problem_(call.problem), n_(problem_.queries) {
     Arena& arena = call.run.shared();
     totals_ = arena.take<float>(n_);
-    chunk_limit_ = chunk_limit(options, problem_);
-    chunks_ = arena.take<Chunk>(options.rounds * chunk_limit_);
-    chunk_counts_ = arena.take<std::int32_t>(options.rounds);
     queries_ = take_sorted(arena, query_buckets);
     if (options.shared_keys) {
       keys_ = queries_;
@@ -144,11 +116,11 @@ class Pass {
       if (!options_.shared_keys) sort(keys_, round, worker);
     });
     if (options_.shared_keys) normalise();
+    const Index chunks = (n_ + options_.chunk - 1) / options_.chunk;
     // A token is a query of one chunk in each round: rounds one after the other can merge in place.
     for (Index round = 0; round < options_.rounds; ++round) {
-      call_.run.parallel(chunk_limit_, [&](Index chunk, Worker& worker) {
-        if (chunk < chunk_counts_[round]) attend(round, chunk, worker);
-      });
+      call_.run.parallel(chunks,
+                         [&](Index chunk, Worker& worker) { attend(round, chunk, worker); });
     }
     if (call_.row_log_sum_exp != nullptr) {
       std::copy(totals_.begin(), totals_.end(), call_.row_log_sum_exp);
@@ -172,45 +144,11 @@ class Pass {
     const std::size_t mark = worker.scratch.used();
     sort_by_bucket(buckets, order, worker.scratch.take<std::int32_t>(options_.buckets + 1));
     worker.scratch.rewind(mark);
-    cut(round, buckets, order);
-    const std::span<const Chunk> chunks = chunks_of(round);
-    std::int32_t in_bucket = 0;
-    for (std::size_t c = 0; c < chunks.size(); ++c) {
-      in_bucket = chunks[c].before < 0 ? 0 : in_bucket + 1;
-      const auto number = problem_.causal ? in_bucket : static_cast<std::int32_t>(c);
-      for (Index place = chunks[c].begin; place < chunks[c].end; ++place) {
-        const std::int32_t token = order[place];
-        side.places[token * options_.rounds + round] = {number, buckets[token]};
-      }
+    for (Index place = 0; place < n_; ++place) {
+      const std::int32_t token = order[place];
+      side.places[token * options_.rounds + round] = {
+          static_cast<std::int32_t>(place / options_.chunk), buckets[token]};
     }
-  }
-
-  std::span<const Chunk> chunks_of(Index round) const {
-    return chunks_.subspan(static_cast<std::size_t>(round * chunk_limit_),
-                           static_cast<std::size_t>(chunk_counts_[round]));
-  }
-
-  /// Cuts the sorted tokens into chunks; if causal, a bucket begins with a chunk of its own.
-  void cut(Index round, std::span<const std::int32_t> buckets,
-           std::span<const std::int32_t> order) const {
-    const std::span<Chunk> chunks = chunks_.subspan(static_cast<std::size_t>(round * chunk_limit_));
-    std::int32_t count = 0;
-    for (Index begin = 0; begin < n_;) {
-      Index end = std::min(begin + options_.chunk, n_);
-      const std::int32_t bucket = buckets[order[begin]];
-      const bool new_bucket = begin == 0 || buckets[order[begin - 1]] != bucket;
-      if (problem_.causal) {
-        while (buckets[order[end - 1]] != bucket) --end;
-      }
-      const bool first = problem_.causal ? new_bucket : count == 0;
-      chunks[count] = {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end),
-                       first ? -1 : count - 1};
-      ++count;
-      begin = end;
-    }
-    // If causal, the last chunk of a bucket holds nothing that its first may see.
-    if (options_.wrap && !problem_.causal && count > 1) chunks[0].before = count - 1;
-    chunk_counts_[round] = count;
   }
 
   /// Factors that scale queries to length 1; 0 for one of length 0.
@@ -222,33 +160,26 @@ class Pass {
     }
   }
 
-  /// Fills up to whole chunks; returns the new number.
-  Index fill_up(std::span<std::int32_t> tokens, Index count) const {
-    const Index whole = (count + options_.chunk - 1) / options_.chunk * options_.chunk;
-    std::fill(tokens.begin() + count, tokens.begin() + whole, kNobody);
-    return whole;
-  }
-
   /// Tokens whose keys the chunk's queries may find, the chunk before first.
   std::span<const std::int32_t> key_tokens(Index round, Index chunk,
                                            std::span<std::int32_t> memory) const {
     const std::span<const std::int32_t> sorted = order(keys_, round);
-    const std::span<const Chunk> chunks = chunks_of(round);
+    const Index last = (n_ - 1) / options_.chunk;
+    const Index before = chunk > 0 ? chunk - 1 : options_.wrap && last > 0 ? last : -1;
     Index count = 0;
-    for (const Index source : {Index{chunks[chunk].before}, chunk}) {
+    for (const Index source : {before, chunk}) {
       if (source < 0) continue;
-      const Index begin = chunks[source].begin, end = chunks[source].end;
+      const Index begin = source * options_.chunk;
+      const Index end = std::min(begin + options_.chunk, n_);
       std::copy(sorted.begin() + begin, sorted.begin() + end, memory.begin() + count);
       count += end - begin;
     }
-    if (problem_.causal) count = fill_up(memory, count);
     return memory.first(static_cast<std::size_t>(count));
   }
 
   void attend(Index round, Index chunk, Worker& worker) const {
-    const Chunk& own = chunks_of(round)[chunk];
-    const Index begin = own.begin, rows = own.end - own.begin;
-    const Index tile = tile_rows(options_, problem_);
+    const Index begin = chunk * options_.chunk;
+    const Index rows = std::min(options_.chunk, n_ - begin), tile = tile_rows(options_, problem_);
     const Index limit = window_keys(options_, problem_);
     Arena& arena = worker.scratch;
     const std::span<const std::int32_t> keys =
@@ -259,7 +190,6 @@ class Pass {
     const View q = arena.take_matrix(tile, problem_.dim);
     const View out = arena.take_matrix(tile, problem_.value_dim);
     const std::span<float> log_sum_exp = arena.take<float>(tile);
-    const std::span<std::int32_t> query_memory = arena.take<std::int32_t>(tile);
     gather_keys(keys, k);
     gather(call_.v, keys, v);
 
@@ -270,40 +200,37 @@ class Pass {
                                    .row_log_sum_exp = log_sum_exp.data(),
                                    .scale = static_cast<float>(options_.scale)};
     for (Index done = 0; done < rows; done += tile) {
-      const Index real = std::min(tile, rows - done);
-      const Index size = problem_.causal ? std::min(tile, options_.chunk - done) : real;
-      const std::span<std::int32_t> queries = query_memory.first(static_cast<std::size_t>(size));
-      std::copy_n(order(queries_, round).begin() + begin + done, real, queries.begin());
-      std::fill(queries.begin() + real, queries.end(), kNobody);
+      const Index size = std::min(tile, rows - done);
+      const std::span<const std::int32_t> queries =
+          order(queries_, round)
+              .subspan(static_cast<std::size_t>(begin + done), static_cast<std::size_t>(size));
       gather(call_.q, queries, q);
       const PairRule rule(options_, problem_, queries_, keys_, {round, queries, keys});
       KeySpan span;
       KeyPlan plan(count, {&span, 1}, {});
       plan.asked(0, count);
       streaming_softmax(operands, {0, size}, plan, &rule, worker);
-      for (Index i = 0; i < real; ++i) merge(round, queries[i], out.row(i), log_sum_exp[i]);
-      if (round > 0) worker.executed.exponentials += 2 * static_cast<double>(real);
+      for (Index i = 0; i < size; ++i) merge(round, queries[i], out.row(i), log_sum_exp[i]);
+      if (round > 0) worker.executed.exponentials += 2 * static_cast<double>(size);
     }
   }
 
   static void gather(ConstView from, std::span<const std::int32_t> tokens, View to) {
     for (std::size_t i = 0; i < tokens.size(); ++i) {
-      float* const row = to.row(static_cast<Index>(i));
-      if (tokens[i] == kNobody) {
-        std::fill_n(row, to.cols, 0.0f);
-      } else {
-        std::copy_n(from.row(tokens[i]), to.cols, row);
-      }
+      std::copy_n(from.row(tokens[i]), from.cols, to.row(static_cast<Index>(i)));
     }
   }
 
   void gather_keys(std::span<const std::int32_t> tokens, View to) const {
-    gather(options_.shared_keys ? call_.q : call_.k, tokens, to);
-    if (!options_.shared_keys) return;
+    if (!options_.shared_keys) {
+      gather(call_.k, tokens, to);
+      return;
+    }
     for (std::size_t i = 0; i < tokens.size(); ++i) {
-      if (tokens[i] == kNobody) continue;
-      float* const row = to.row(static_cast<Index>(i));
-      for (Index c = 0; c < problem_.dim; ++c) row[c] *= factors_[tokens[i]];
+      const float factor = factors_[tokens[i]];
+      const float* from = call_.q.row(tokens[i]);
+      float* row = to.row(static_cast<Index>(i));
+      for (Index c = 0; c < problem_.dim; ++c) row[c] = factor * from[c];
     }
   }
 
@@ -330,9 +257,6 @@ class Pass {
   const Call& call_;
   const Problem& problem_;
   Index n_;
-  Index chunk_limit_;
-  std::span<Chunk> chunks_;  ///< [rounds, chunk_limit_]
-  std::span<std::int32_t> chunk_counts_;
   std::span<float> totals_;   ///< log-sum-exps over the rounds so far
   std::span<float> factors_;  ///< that scale queries to length 1
   Sorted queries_, keys_;
@@ -349,14 +273,11 @@ Scratch BucketAttention::scratch(const Problem& problem) const {
                         .worker<float>(window * problem.value_dim)
                         .worker<float>(tile * problem.dim)
                         .worker<float>(tile * problem.value_dim)
-                        .worker<float>(tile)
-                        .worker<std::int32_t>(tile);
+                        .worker<float>(tile);
   scratch.worker_bytes += softmax_scratch_bytes(tile, problem.dim, problem.value_dim);
   scratch.worker_bytes =
       std::max(scratch.worker_bytes, Scratch().worker<std::int32_t>(buckets + 1).worker_bytes);
-  scratch.shared<float>(n)
-      .shared<Chunk>(rounds * chunk_limit(*this, problem))
-      .shared<std::int32_t>(rounds);
+  scratch.shared<float>(n);
   for (int side = 0; side < (shared_keys ? 1 : 2); ++side) {
     scratch.shared<std::int32_t>(rounds * n).shared<Place>(rounds * n);
   }

@@ -11,10 +11,6 @@ namespace subquad {
 /// each round, tokens are sorted by (bucket, position) and cut into chunks; queries of a chunk
 /// attend to keys of the same chunk and of the one before that lie in their bucket. Rounds merge by
 /// their log-sum-exp.
-///
-/// Causal chunks begin anew with every bucket, and the first of a bucket looks back at none. In one
-/// sequence of all buckets, tokens of the future would move the borders of chunks in the past, and
-/// so decide what earlier queries see.
 struct BucketAttention {
   static constexpr Index kMaxRounds = 64;
 
