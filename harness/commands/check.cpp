@@ -28,7 +28,8 @@ void print_text(const ContractReport& report) {
   for (const ClauseResult& clause : report.clauses) {
     switch (clause.status) {
       case ClauseStatus::passed:
-        fmt::print("  kept    {:<24} {} trials\n", clause.clause, clause.checked);
+        fmt::print("  kept    {:<24} {} trials{}\n", clause.clause, clause.checked,
+                   clause.finding.empty() ? "" : "; " + clause.finding);
         break;
       case ClauseStatus::not_applicable:
         fmt::print("  -       {:<24} {}\n", clause.clause, clause.finding);
