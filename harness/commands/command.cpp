@@ -39,7 +39,8 @@ void print_overview() {
     fmt::print("  {:<10} {}\n", command.name, command.summary);
   }
   fmt::print(
-      "\nsubquad help COMMAND tells more. Exit codes: 0 done, 1 some points did not end well, "
+      "\nThe launcher ./subquad also knows: test (build and run all tests), format.\n"
+      "subquad help COMMAND tells more. Exit codes: 0 done, 1 some points did not end well, "
       "2 usage.\n");
 }
 

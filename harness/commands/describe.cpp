@@ -36,7 +36,7 @@ void print_text(const CatalogueEntry& entry, const Variant& variant) {
   const Problem problem = example_problem();
   fmt::print("{}: {}\n\n", info.name, info.summary);
   fmt::print("  source      {}\n", info.citation);
-  fmt::print("  time        O({})\n  memory      O({}) beyond inputs and output\n", info.time,
+  fmt::print("  time        {}\n  memory      {}, beyond inputs and output\n", info.time,
              info.memory);
   fmt::print("  target      {}\n", to_string(variant.target(problem)));
   if (variant.dense_target(problem) != "dense") {
