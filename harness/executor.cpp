@@ -292,8 +292,9 @@ ArenaUse Executor::arena() const {
 }
 
 int Executor::threads_used() const {
-  return static_cast<int>(std::ranges::count_if(
-      impl_->members, [](const MemberMemory& member) { return member.took_part; }));
+  const auto tiled = std::ranges::count_if(
+      impl_->members, [](const MemberMemory& member) { return member.took_part; });
+  return std::max(1, static_cast<int>(tiled));  // a variant without tiles runs on the caller's
 }
 
 }  // namespace subquad
