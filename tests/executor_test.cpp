@@ -308,7 +308,6 @@ TEST(Executor, PreparesOncePerKeyHead) {
 TEST(Executor, NothingIsPreparedWhereNoHeadWouldShareIt) {
   const LayerInput grouped = input_of({.batch = 1, .key_heads = 2});
   const LayerInput own = input_of({.batch = 1});
-  for (Trial* trial : {std::make_unique<Trial>("probe_prepare", own).get()}) (void)trial;
   for (const auto& [text, input] : {std::pair{"probe_prepare", &own},
                                     {"probe_prepare(own=true)", &grouped},
                                     {"heads(probe_prepare,mean)", &grouped}}) {
