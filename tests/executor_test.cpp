@@ -171,8 +171,8 @@ TEST(Executor, ShorterSequenceIsAsIfAlone) {
           << text;
       if (!softmax) continue;
       const float* log_sum_exp = both.output.log_sum_exp.data() + (4 + h) * 13;
-      EXPECT_EQ(0, std::memcmp(log_sum_exp, single.output.log_sum_exp.data() + h * 6,
-                               6 * sizeof(float)));
+      EXPECT_EQ(
+          0, std::memcmp(log_sum_exp, single.output.log_sum_exp.data() + h * 6, 6 * sizeof(float)));
       EXPECT_EQ(log_sum_exp[6], -std::numeric_limits<float>::infinity());
     }
   }
@@ -180,8 +180,8 @@ TEST(Executor, ShorterSequenceIsAsIfAlone) {
 
 TEST(Executor, QueriesBeyondTheLastKeyAreLeftOut) {
   // Queries are positions 9 ... 12; sequences of 11 and 4 keys leave two and none of them.
-  const LayerInput input = input_of({.batch = 3, .heads = 1, .key_heads = 1, .queries = 4},
-                                    {13, 11, 4});
+  const LayerInput input =
+      input_of({.batch = 3, .heads = 1, .key_heads = 1, .queries = 4}, {13, 11, 4});
   Problem problem = problem_of(input, true);
   problem.first_query = 9;
   Trial trial("dense", problem, input, 1);
@@ -330,8 +330,7 @@ TEST(Executor, ArenasAreWhatIsDeclaredAndTheirUseIsMeasured) {
   EXPECT_EQ(spare.executor.arena().high_water, 2 * kArenaAlignment);
   // Eight calls on three threads: three arenas of each kind. On sixteen: one shared one.
   EXPECT_EQ(Trial("probe_tiles", input_of({}), 3).executor.arena().declared, 6 * kArenaAlignment);
-  EXPECT_EQ(Trial("probe_tiles", input_of({}), 16).executor.arena().declared,
-            17 * kArenaAlignment);
+  EXPECT_EQ(Trial("probe_tiles", input_of({}), 16).executor.arena().declared, 17 * kArenaAlignment);
 }
 
 TEST(Executor, WorkIsThatOfTheLastRun) {
@@ -368,9 +367,13 @@ TEST(Executor, RunAllocatesNothingOnceTheOutputIsSized) {
 }
 
 TEST(Executor, RefusalsAndMisfitsAreErrors) {
-  EXPECT_THAT(error_of([] { Trial("probe_tensors(refused=10)", input_of({}, {13, 9})); }),
+  EXPECT_THAT(error_of([] {
+                Trial("probe_tensors(refused=10)", input_of({}, {13, 9}));
+              }),
               HasSubstr("probe_tensors refuses sequence 1 of 9 keys: too few keys"));
-  EXPECT_THAT(error_of([] { Trial("mean", input_of({}, {13, 14})); }),
+  EXPECT_THAT(error_of([] {
+                Trial("mean", input_of({}, {13, 14}));
+              }),
               HasSubstr("lengths[1] = 14 is out of range (from 1 to 13)"));
   EXPECT_THAT(error_of([] { Trial("mean", input_of({}, {13})); }),
               HasSubstr("1 lengths for 2 sequences"));
