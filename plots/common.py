@@ -28,7 +28,7 @@ except ImportError as error:
           file=sys.stderr)
     sys.exit(NOTHING_DRAWN)
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 HEADLINE = "relative_error"
 
 # ---- records -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-#include "allocation_hooks.h"
+#include "measuring/allocation_hooks.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>

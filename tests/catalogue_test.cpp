@@ -1,4 +1,4 @@
-#include "catalogue.h"
+#include "layers/catalogue.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "drawn_tensors.h"
+#include "layers/drawn_tensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "executor.h"
+#include "layers/executor.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "allocation_hooks.h"
+#include "measuring/allocation_hooks.h"
 #include "subquad/error.h"
 #include "support/test_plugins.h"
 

@@ -1,4 +1,4 @@
-#include "expression.h"
+#include "expressions/expression.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 
 #include <clocale>
 
-#include "expression.h"
+#include "expressions/expression.h"
 #include "subquad/error.h"
 
 namespace subquad {

@@ -1,4 +1,4 @@
-#include "group_run.h"
+#include "running/group_run.h"
 
 #include <gtest/gtest.h>
 

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <limits>
 
-#include "input.h"
+#include "inputs/input.h"
 #include "subquad/error.h"
-#include "tensor_file.h"
+#include "tensor_files/tensor_file.h"
 
 namespace subquad {
 namespace {

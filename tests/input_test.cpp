@@ -1,4 +1,4 @@
-#include "input.h"
+#include "inputs/input.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

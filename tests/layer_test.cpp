@@ -1,4 +1,4 @@
-#include "layer.h"
+#include "layers/layer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

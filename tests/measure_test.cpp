@@ -1,4 +1,4 @@
-#include "measure.h"
+#include "measuring/measure.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "arithmetic.h"
-#include "metrics.h"
-#include "points.h"
+#include "experiments/points.h"
+#include "measuring/arithmetic.h"
+#include "measuring/metrics.h"
 
 namespace subquad {
 namespace {

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "catalogue.h"
-#include "executor.h"
+#include "layers/catalogue.h"
+#include "layers/executor.h"
 #include "subquad/error.h"
 #include "support/test_plugins.h"
 

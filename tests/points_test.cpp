@@ -1,4 +1,4 @@
-#include "points.h"
+#include "experiments/points.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "options.h"
+#include "experiments/options.h"
 #include "subquad/error.h"
 
 namespace subquad {

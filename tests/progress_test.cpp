@@ -1,4 +1,4 @@
-#include "progress.h"
+#include "running/progress.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

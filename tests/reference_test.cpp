@@ -1,4 +1,4 @@
-#include "reference.h"
+#include "measuring/reference.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,10 +10,10 @@
 #include <set>
 #include <sstream>
 
-#include "drawn_tensors.h"
-#include "executor.h"
-#include "layer.h"
-#include "reference_file.h"
+#include "layers/drawn_tensors.h"
+#include "layers/executor.h"
+#include "layers/layer.h"
+#include "measuring/reference_file.h"
 
 namespace subquad {
 namespace {

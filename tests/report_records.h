@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "record.h"
+#include "records/record.h"
 
 namespace subquad::testing {
 
@@ -31,7 +31,7 @@ inline Record make_record(const std::string& variant, const std::string& target,
   r.reference_rows = 256;
   r.arithmetic_error = 1e-7;
   for (std::size_t i = 0; i < time_ns.size(); ++i) {
-    r.rounds.push_back({static_cast<int>(i), time_ns[i], anchor_ns[i], 10, 1.7e9});
+    r.rounds.push_back({static_cast<int>(i), time_ns[i], anchor_ns[i], 10, 1.7e9, time_ns[i], {}});
   }
   r.useful_multiply_adds = 1e6;
   r.executed_multiply_adds = 2e6;

@@ -1,4 +1,4 @@
-#include "settings.h"
+#include "expressions/settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

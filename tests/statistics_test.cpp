@@ -1,4 +1,4 @@
-#include "statistics.h"
+#include "measuring/statistics.h"
 
 #include <gtest/gtest.h>
 

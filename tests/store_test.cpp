@@ -1,4 +1,4 @@
-#include "store.h"
+#include "records/store.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "team.h"
+#include "layers/team.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tensor_file.h"
+#include "tensor_files/tensor_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

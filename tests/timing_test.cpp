@@ -1,4 +1,4 @@
-#include "timing.h"
+#include "measuring/timing.h"
 
 #include <gtest/gtest.h>
 

@@ -4,10 +4,10 @@
 #include <optional>
 
 #include "commands/command.h"
-#include "executor.h"
-#include "input.h"
+#include "inputs/input.h"
+#include "layers/executor.h"
 #include "subquad/error.h"
-#include "tensor_file.h"
+#include "tensor_files/tensor_file.h"
 
 namespace subquad {
 namespace {

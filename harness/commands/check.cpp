@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "catalogue.h"
 #include "commands/command.h"
 #include "contract/contract.h"
+#include "layers/catalogue.h"
 
 namespace subquad {
 namespace {

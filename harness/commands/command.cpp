@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "catalogue.h"
-#include "settings.h"
+#include "expressions/settings.h"
+#include "layers/catalogue.h"
 #include "subquad/error.h"
 
 namespace subquad {

@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include "catalogue.h"
 #include "commands/command.h"
 #include "commands/variant_json.h"
-#include "layer.h"
+#include "layers/catalogue.h"
+#include "layers/layer.h"
 
 namespace subquad {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "catalogue.h"
 #include "commands/command.h"
 #include "commands/variant_json.h"
-#include "input.h"
+#include "inputs/input.h"
+#include "layers/catalogue.h"
 #include "subquad/error.h"
 
 namespace subquad {

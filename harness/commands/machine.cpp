@@ -1,4 +1,4 @@
-#include "machine.h"
+#include "records/machine.h"
 
 #include <fmt/format.h>
 

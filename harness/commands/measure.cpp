@@ -1,10 +1,10 @@
-#include "measure.h"
+#include "measuring/measure.h"
 
 #include <fmt/format.h>
 
 #include "commands/command.h"
-#include "points.h"
-#include "run.h"
+#include "experiments/points.h"
+#include "running/run.h"
 
 namespace subquad {
 namespace {

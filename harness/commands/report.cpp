@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "commands/command.h"
-#include "store.h"
+#include "records/store.h"
 #include "subquad/error.h"
 
 namespace subquad {

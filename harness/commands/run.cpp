@@ -1,4 +1,4 @@
-#include "run.h"
+#include "running/run.h"
 
 #include <fmt/format.h>
 

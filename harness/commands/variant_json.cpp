@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "layer.h"
+#include "layers/layer.h"
 
 namespace subquad {
 namespace {

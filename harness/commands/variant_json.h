@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "catalogue.h"
-#include "drawn_tensors.h"
+#include "layers/catalogue.h"
+#include "layers/drawn_tensors.h"
 
 namespace subquad {
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "contract/clause.h"
-#include "settings.h"
+#include "expressions/settings.h"
 
 namespace subquad::contract {
 namespace {

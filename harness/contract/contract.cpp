@@ -6,7 +6,7 @@
 #include <exception>
 
 #include "contract/clause.h"
-#include "settings.h"
+#include "expressions/settings.h"
 #include "subquad/error.h"
 
 namespace subquad {

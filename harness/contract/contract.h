@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "catalogue.h"
-#include "expression.h"
+#include "expressions/expression.h"
+#include "layers/catalogue.h"
 
 namespace subquad {
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <optional>
 
-#include "settings.h"
+#include "expressions/settings.h"
 #include "subquad/error.h"
 
 namespace subquad::contract {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "allocation_hooks.h"
 #include "contract/trial.h"
+#include "measuring/allocation_hooks.h"
 #include "subquad/variant.h"
 
 namespace subquad::contract {

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "input.h"
+#include "inputs/input.h"
 #include "subquad/parameters.h"
 #include "subquad/random.h"
 #include "subquad/view.h"

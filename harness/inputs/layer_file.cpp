@@ -5,9 +5,9 @@
 #include <cmath>
 #include <filesystem>
 
-#include "input.h"
+#include "inputs/input.h"
 #include "subquad/error.h"
-#include "tensor_file.h"
+#include "tensor_files/tensor_file.h"
 
 namespace subquad {
 namespace {

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "metrics.h"
+#include "measuring/metrics.h"
 #include "report/render.h"
 
 namespace subquad {

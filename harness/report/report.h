@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "record.h"
+#include "records/record.h"
 
 namespace subquad {
 

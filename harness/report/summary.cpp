@@ -9,8 +9,8 @@
 #include <set>
 #include <tuple>
 
-#include "metrics.h"
-#include "statistics.h"
+#include "measuring/metrics.h"
+#include "measuring/statistics.h"
 
 namespace subquad {
 namespace {

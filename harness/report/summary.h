@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "record.h"
+#include "records/record.h"
 #include "report/report.h"
 
 namespace subquad {

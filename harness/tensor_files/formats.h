@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "tensor_file.h"
+#include "tensor_files/tensor_file.h"
 
 namespace subquad {
 

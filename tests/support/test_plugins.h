@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "catalogue.h"
+#include "layers/catalogue.h"
 
 namespace subquad {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "catalogue.h"
-#include "expression.h"
+#include "expressions/expression.h"
+#include "layers/catalogue.h"
 #include "subquad/random.h"
 #include "support/simple_run.h"
 

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "expressions/expression.h"
+#include "subquad/view.h"
+
+namespace subquad {
+
+/// What a config file (or a command line) spans: every combination of the lists below is a point.
+/// The option of the same name, with '-' for '_', sets each member (options.h).
+struct Experiment {
+  std::string name;  ///< stem of the config file, or "adhoc"
+  std::string question;
+
+  std::vector<Expression> variants;  ///< sweeps expanded
+  std::vector<Expression> inputs;    ///< sweeps expanded
+  std::vector<Index> lengths;        ///< keys (and queries, unless `queries` is set)
+  std::vector<bool> causal = {false};
+  std::vector<int> threads = {1};
+  std::vector<std::uint64_t> seeds = {0};
+  Index queries = 0;  ///< 0: as many as keys; otherwise the last `queries` positions where causal
+  Index batch = 1, heads = 4, key_heads = 0, dim = 64, value_dim = 0;  ///< 0: as `heads`, as `dim`
+  double scale = 0;                                                    ///< 0: 1 / sqrt(dim)
+
+  Expression anchor;            ///< what speed-ups are over; default `dense`
+  Index anchor_max_length = 0;  ///< no anchor beyond this many keys; 0: always one
+  int rounds = 9;
+  double min_time_s = 0.05;    ///< of one timing pass
+  Index reference_rows = 256;  ///< query rows per head that errors are taken over, at the most
+  double time_limit_s = 300;   ///< of one point
+  std::uint64_t memory_limit_bytes = 0;  ///< of one point; 0: three quarters of what is free
+
+  std::vector<std::string> plugins;  ///< shared libraries, loaded before variants are looked up
+  std::string results = "results";   ///< folder that holds the folders of runs
+  bool figures = true;               ///< draw figures when the run is done
+
+  /// As a config file that gives the same experiment.
+  std::string resolved_config() const;
+};
+
+}  // namespace subquad

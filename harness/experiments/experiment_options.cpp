@@ -1,0 +1,300 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+
+#include "experiments/options.h"
+#include "inputs/input.h"
+#include "layers/catalogue.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+using Values = std::vector<OptionValue>;
+using Strings = std::vector<std::string>;
+
+/// Splits at blanks outside parentheses (and at commas there, for lists of numbers).
+Values split(const Values& values, bool at_commas) {
+  Values parts;
+  for (const OptionValue& value : values) {
+    std::string part;
+    int depth = 0;
+    const auto finish = [&] {
+      if (!part.empty()) parts.push_back({part, value.where});
+      part.clear();
+    };
+    for (const char c : value.text) {
+      depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+      if (depth == 0 && (c == ' ' || c == '\t' || (at_commas && c == ','))) {
+        finish();
+      } else {
+        part += c;
+      }
+    }
+    finish();
+  }
+  return parts;
+}
+
+std::vector<Expression> to_expressions(const Values& values) {
+  std::vector<Expression> all;
+  for (const OptionValue& value : split(values, false)) {
+    try {
+      for (Expression& expression : expand_sweeps(parse_expression(value.text))) {
+        all.push_back(std::move(expression));
+      }
+    } catch (const Error& error) {
+      throw Error(value.where + ": " + error.what());
+    }
+  }
+  return all;
+}
+
+Strings texts(const std::vector<Expression>& expressions) {
+  Strings all;
+  for (const Expression& expression : expressions) all.push_back(expression.text());
+  return all;
+}
+
+constexpr Index kMany = Index{1} << 40;
+
+std::uint64_t to_bytes(const std::string& option, const OptionValue& value) {
+  static constexpr std::pair<const char*, double> kUnits[] = {
+      {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1}};
+  for (const auto& [unit, factor] : kUnits) {
+    if (!value.text.ends_with(unit)) continue;
+    OptionValue number = value;
+    number.text.resize(number.text.size() - std::string(unit).size());
+    while (number.text.ends_with(' ')) number.text.pop_back();
+    return static_cast<std::uint64_t>(to_real(option, number, 0, 1e6) * factor);
+  }
+  return static_cast<std::uint64_t>(to_integer(option, value, 0, kMany * 4096));
+}
+
+template <class Member>
+ExperimentOption integer(OptionSpec spec, Member Experiment::*member, Index low, Index high) {
+  const std::string name = spec.name;
+  return {std::move(spec),
+          [=](Experiment& experiment, const Values& values) {
+            experiment.*member = static_cast<Member>(to_integer(name, values.back(), low, high));
+          },
+          [=](const Experiment& experiment) -> Strings {
+            return {std::to_string(experiment.*member)};
+          }};
+}
+
+ExperimentOption real(OptionSpec spec, double Experiment::*member, double low, double high) {
+  const std::string name = spec.name;
+  return {std::move(spec),
+          [=](Experiment& experiment, const Values& values) {
+            experiment.*member = to_real(name, values.back(), low, high);
+          },
+          [=](const Experiment& experiment) -> Strings {
+            return {fmt::format("{}", experiment.*member)};
+          }};
+}
+
+ExperimentOption text(OptionSpec spec, std::string Experiment::*member) {
+  return {std::move(spec),
+          [=](Experiment& experiment, const Values& values) {
+            experiment.*member = values.back().text;
+          },
+          [=](const Experiment& experiment) -> Strings {
+            return experiment.*member == "" ? Strings{} : Strings{experiment.*member};
+          }};
+}
+
+template <class Element>
+ExperimentOption integers(OptionSpec spec, std::vector<Element> Experiment::*member, Index low,
+                          Index high) {
+  const std::string name = spec.name;
+  return {
+      std::move(spec),
+      [=](Experiment& experiment, const Values& values) {
+        (experiment.*member).clear();
+        for (const OptionValue& value : split(values, true)) {
+          (experiment.*member).push_back(static_cast<Element>(to_integer(name, value, low, high)));
+        }
+      },
+      [=](const Experiment& experiment) -> Strings {
+        return {fmt::format("{}", fmt::join(experiment.*member, " "))};
+      }};
+}
+
+ExperimentOption expressions(OptionSpec spec, std::vector<Expression> Experiment::*member) {
+  return {std::move(spec),
+          [=](Experiment& experiment, const Values& values) {
+            experiment.*member = to_expressions(values);
+          },
+          [=](const Experiment& experiment) { return texts(experiment.*member); }};
+}
+
+void set_anchor(Experiment& experiment, const Values& values) {
+  const std::vector<Expression> anchors = to_expressions({values.back()});
+  if (anchors.size() != 1) {
+    throw Error(values.back().where + ": anchor = " + values.back().text +
+                " is not one layer expression");
+  }
+  experiment.anchor = anchors.front();
+}
+
+void set_causal(Experiment& experiment, const Values& values) {
+  experiment.causal.clear();
+  for (const OptionValue& value : split(values, true)) {
+    experiment.causal.push_back(to_switch("causal", value));
+  }
+}
+
+Strings get_causal(const Experiment& experiment) {
+  Strings words;
+  for (const bool causal : experiment.causal) words.push_back(causal ? "true" : "false");
+  return {fmt::format("{}", fmt::join(words, " "))};
+}
+
+void set_figures(Experiment& experiment, const Values& values) {
+  experiment.figures = to_switch("figures", values.back());
+}
+
+void set_plugins(Experiment& experiment, const Values& values) {
+  experiment.plugins.clear();
+  for (const OptionValue& value : values) experiment.plugins.push_back(value.text);
+}
+
+void set_memory_limit(Experiment& experiment, const Values& values) {
+  experiment.memory_limit_bytes = to_bytes("memory-limit", values.back());
+}
+
+Strings get_memory_limit(const Experiment& experiment) {
+  return {std::to_string(experiment.memory_limit_bytes)};
+}
+
+std::vector<ExperimentOption> make_options() {
+  using E = Experiment;
+  return {
+      text({"question", "TEXT", "what the experiment asks; printed above its report"},
+           &E::question),
+      expressions({"variant", "EXPRESSION", "layer expression; repeats; a|b|c sweeps a value"},
+                  &E::variants),
+      expressions({"input", "EXPRESSION", "where Q, K, V come from; repeats"}, &E::inputs),
+      integers({"length", "N...", "numbers of keys, and of queries unless --queries is given"},
+               &E::lengths, 1, kMany),
+      integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
+              &E::queries, 0, kMany),
+      {{"causal", "BOOL...", "whether a query sees only itself and what is before it"},
+       set_causal,
+       get_causal},
+      integer({"batch", "N", "sequences that a generator makes"}, &E::batch, 1, 1 << 20),
+      integer({"heads", "N", "query heads that a generator makes"}, &E::heads, 1, 1 << 20),
+      integer({"key-heads", "N", "key heads that a generator makes (0: as heads)"}, &E::key_heads,
+              0, 1 << 20),
+      integer({"dim", "N", "width of queries and keys that a generator makes"}, &E::dim, 1,
+              1 << 16),
+      integer({"value-dim", "N", "width of values that a generator makes (0: as dim)"},
+              &E::value_dim, 0, 1 << 16),
+      real({"scale", "X", "factor of the scores (0: 1 / sqrt(dim))"}, &E::scale, -1e6, 1e6),
+      integers({"seed", "N...", "seeds of inputs and of a variant's random tensors"}, &E::seeds, 0,
+               std::numeric_limits<Index>::max()),
+      integers({"threads", "N...", "threads that a forward pass may use"}, &E::threads, 1, 4096),
+      {{"anchor", "EXPRESSION", "what speed-ups are over"},
+       set_anchor,
+       [](const Experiment& experiment) -> Strings { return {experiment.anchor.text()}; }},
+      integer({"anchor-max-length", "N", "no anchor beyond this many keys (0: always)"},
+              &E::anchor_max_length, 0, kMany),
+      integer({"rounds", "N", "timing passes over all points of a group"}, &E::rounds, 1, 1000),
+      real({"min-time", "SECONDS", "of one timing pass"}, &E::min_time_s, 0, 60),
+      integer({"reference-rows", "N", "query rows per head that errors are taken over, at most"},
+              &E::reference_rows, 1, kMany),
+      real({"time-limit", "SECONDS", "of one point"}, &E::time_limit_s, 0.1, 1e6),
+      {{"memory-limit", "BYTES", "of one point, as 8GiB (0: three quarters of what is free)"},
+       set_memory_limit,
+       get_memory_limit},
+      {{"plugin", "FILE", "shared library of further variants; repeats"},
+       set_plugins,
+       [](const Experiment& experiment) { return experiment.plugins; }},
+      text({"results", "FOLDER", "where the folder of the run goes"}, &E::results),
+      {{"figures", "BOOL", "draw figures when the run is done"},
+       set_figures,
+       [](const Experiment& experiment) -> Strings {
+         return {experiment.figures ? "true" : "false"};
+       }},
+  };
+}
+
+void set_option(Experiment& experiment, const std::string& name, const Values& values) {
+  for (const ExperimentOption& option : experiment_options()) {
+    if (option.spec.name == name) option.set(experiment, values);
+  }
+}
+
+/// Names in expressions must exist before hours are spent on the points before them.
+void check_names(const Expression& expression) {
+  if (expression.name != "heads") {
+    Catalogue::instance().find(expression.name);
+    return;
+  }
+  for (const Expression::Argument& argument : expression.arguments) {
+    for (const Expression& nested : argument.nested) check_names(nested);
+  }
+}
+
+void check_input_name(const Expression& input) {
+  Strings names;
+  for (const InputInfo& info : input_infos()) names.push_back(info.name);
+  if (std::find(names.begin(), names.end(), input.name) == names.end()) {
+    throw Error("unknown input '" + input.name + "'" + suggestion(input.name, names));
+  }
+}
+
+}  // namespace
+
+const std::vector<ExperimentOption>& experiment_options() {
+  static const std::vector<ExperimentOption> options = make_options();
+  return options;
+}
+
+std::vector<OptionSpec> experiment_option_specs() {
+  std::vector<OptionSpec> specs;
+  for (const ExperimentOption& option : experiment_options()) specs.push_back(option.spec);
+  return specs;
+}
+
+std::string Experiment::resolved_config() const {
+  std::string config;
+  for (const ExperimentOption& option : experiment_options()) {
+    for (const std::string& value : option.get(*this)) {
+      config += option.spec.name + " = " + value + "\n";
+    }
+  }
+  return config;
+}
+
+Experiment load_experiment(const std::string& path, const ParsedOptions& command_line) {
+  Experiment experiment;
+  experiment.name = path.empty() ? "adhoc" : std::filesystem::path(path).stem().string();
+  experiment.anchor = parse_expression("dense");
+  std::map<std::string, Values> settings;
+  if (!path.empty()) settings = read_config(path);
+  for (const ExperimentOption& option : experiment_options()) {
+    const auto given = command_line.values.find(option.spec.name);
+    if (given != command_line.values.end()) settings[given->first] = given->second;
+  }
+  for (const auto& [name, values] : settings) set_option(experiment, name, values);
+
+  const std::string place = path.empty() ? "command line" : path;
+  if (experiment.variants.empty()) throw Error(place + ": no variant is given");
+  if (experiment.inputs.empty()) experiment.inputs = {parse_expression("gaussian")};
+  if (experiment.lengths.empty()) throw Error(place + ": no length is given");
+  for (const std::string& plugin : experiment.plugins) Catalogue::instance().load_plugin(plugin);
+  try {
+    check_names(experiment.anchor);
+    for (const Expression& variant : experiment.variants) check_names(variant);
+    for (const Expression& input : experiment.inputs) check_input_name(input);
+  } catch (const Error& error) {
+    throw Error(place + ": " + error.what());
+  }
+  return experiment;
+}
+
+}  // namespace subquad

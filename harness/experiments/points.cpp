@@ -1,0 +1,222 @@
+#include "experiments/points.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "experiments/options.h"
+#include "layers/catalogue.h"
+#include "records/build_info.h"
+#include "records/hash.h"
+#include "records/machine.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+/// Options that say where results go or when to give up, not what a point is.
+bool defines_a_point(const std::string& option) {
+  static const std::set<std::string> kOthers = {"question",   "results",      "figures",
+                                                "time-limit", "memory-limit", "plugin"};
+  return kOthers.count(option) == 0;
+}
+
+bool belongs_to_command(const std::string& option) {
+  return defines_a_point(option) || option == "plugin";
+}
+
+/// For a shell.
+std::string quoted(const std::string& word) {
+  const auto is_plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("-_./=:+,").find(c) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return word;
+  std::string result = "'";
+  for (const char c : word) {
+    if (c == '\'') {
+      result += "'\\''";
+    } else {
+      result += c;
+    }
+  }
+  return result + '\'';
+}
+
+/// Hash of a file, read once as long as it stays as it is: keys of many points need it.
+std::string content_hash(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const auto size = fs::file_size(path, code);
+  if (code) throw Error(path + ": cannot be read: " + code.message());
+  const auto changed = fs::last_write_time(path, code).time_since_epoch().count();
+  static std::map<std::string, std::string> known;
+  std::string& hash = known[fmt::format("{} {} {}", size, changed, path)];
+  if (hash.empty()) hash = hash_file(path);
+  return hash;
+}
+
+void collect_names(const Expression& expression, std::set<std::string>& names) {
+  names.insert(expression.name);
+  for (const Expression::Argument& argument : expression.arguments) {
+    for (const Expression& nested : argument.nested) collect_names(nested, names);
+  }
+}
+
+}  // namespace
+
+std::string Group::text() const {
+  std::string text = fmt::format("{}, n = {}", input.text(), length);
+  if (causal) text += ", causal";
+  if (threads != 1) text += fmt::format(", {} threads", threads);
+  if (seed != 0) text += fmt::format(", seed {}", seed);
+  return text;
+}
+
+std::vector<Group> groups_of(const Experiment& experiment) {
+  std::vector<Group> groups;
+  for (const Expression& input : experiment.inputs) {
+    for (const Index length : experiment.lengths) {
+      for (const bool causal : experiment.causal) {
+        for (const int threads : experiment.threads) {
+          for (const std::uint64_t seed : experiment.seeds) {
+            groups.push_back({input, length, causal, threads, seed, {}, {}});
+          }
+        }
+      }
+    }
+  }
+  for (Group& group : groups) {
+    std::set<std::string> seen;
+    const auto add = [&](const Expression& variant) {
+      if (seen.insert(variant.text()).second) group.variants.push_back(variant);
+    };
+    if (experiment.anchor_max_length == 0 || group.length <= experiment.anchor_max_length) {
+      group.anchor = experiment.anchor;
+      add(experiment.anchor);
+    }
+    for (const Expression& variant : experiment.variants) add(variant);
+  }
+  return groups;
+}
+
+Experiment single_point(const Experiment& experiment, const Group& group,
+                        const Expression& variant) {
+  Experiment single = experiment;
+  single.variants = {variant};
+  single.inputs = {group.input};
+  single.lengths = {group.length};
+  single.causal = {group.causal};
+  single.threads = {group.threads};
+  single.seeds = {group.seed};
+  return single;
+}
+
+void require_single(const Experiment& experiment) {
+  const std::pair<const char*, std::size_t> lists[] = {
+      {"variant", experiment.variants.size()}, {"input", experiment.inputs.size()},
+      {"length", experiment.lengths.size()},   {"causal", experiment.causal.size()},
+      {"threads", experiment.threads.size()},  {"seed", experiment.seeds.size()}};
+  for (const auto& [name, size] : lists) {
+    if (size != 1) {
+      throw Error(fmt::format("measure: {} has {} values (exactly one is needed)", name, size));
+    }
+  }
+}
+
+LayerInput make_input_of(const Experiment& single) {
+  const Index keys = single.lengths.front();
+  return make_input(single.inputs.front(),
+                    {.batch = single.batch,
+                     .heads = single.heads,
+                     .key_heads = single.key_heads != 0 ? single.key_heads : single.heads,
+                     .queries = single.queries != 0 ? single.queries : keys,
+                     .keys = keys,
+                     .dim = single.dim,
+                     .value_dim = single.value_dim != 0 ? single.value_dim : single.dim,
+                     .seed = single.seeds.front()});
+}
+
+Problem problem_of(const Experiment& single, const LayerInput& input) {
+  const bool causal = single.causal.front();
+  return {.queries = input.queries,
+          .keys = input.keys,
+          .dim = input.dim,
+          .value_dim = input.value_dim,
+          .causal = causal,
+          .first_query = causal ? std::max<Index>(0, input.keys - input.queries) : 0,
+          .scale = single.scale};
+}
+
+std::string point_definition(const Experiment& single) {
+  std::string text;
+  for (const ExperimentOption& option : experiment_options()) {
+    if (!defines_a_point(option.spec.name)) continue;
+    for (const std::string& value : option.get(single)) {
+      text += option.spec.name + " = " + value + "\n";
+    }
+  }
+  for (const std::string& path : input_files(single.inputs.front())) {
+    text.append("contents = ").append(content_hash(path)).append("\n");
+  }
+  return text;
+}
+
+std::string point_key(const Experiment& single, const std::string& build, bool ended_by_limit) {
+  Hash hash;
+  hash.text(point_definition(single)).text(build).text(machine_identity());
+  if (ended_by_limit) {
+    hash.text(fmt::format("{} s, {} bytes", single.time_limit_s, single.memory_limit_bytes));
+  }
+  return hash.hex();
+}
+
+std::vector<std::string> repeat_arguments(const Experiment& single) {
+  Experiment otherwise;
+  otherwise.anchor = parse_expression("dense");
+  std::vector<std::string> arguments;
+  for (const ExperimentOption& option : experiment_options()) {
+    if (!belongs_to_command(option.spec.name)) continue;
+    const std::vector<std::string> values = option.get(single);
+    if (values == option.get(otherwise)) continue;
+    for (const std::string& value : values) {
+      arguments.push_back("--" + option.spec.name);
+      arguments.push_back(value);
+    }
+  }
+  return arguments;
+}
+
+std::string repeat_command(const Experiment& single) {
+  std::string command = "subquad measure";
+  for (const std::string& argument : repeat_arguments(single)) {
+    command.append(" ").append(quoted(argument));
+  }
+  return command;
+}
+
+std::vector<std::string> input_files(const Expression& input) {
+  std::vector<std::string> files;
+  for (const Expression::Argument& argument : input.arguments) {
+    if (argument.key == "path") files.push_back(argument.value);
+  }
+  return files;
+}
+
+std::string build_of(const Expression& variant) {
+  std::set<std::string> names, files;
+  collect_names(variant, names);
+  for (const CatalogueEntry& entry : Catalogue::instance().entries()) {
+    if (entry.origin != "built-in" && names.count(std::string(entry.info().name)) > 0) {
+      files.insert(entry.origin);
+    }
+  }
+  std::string build = program_build();
+  for (const std::string& file : files) build.append("+").append(content_hash(file), 0, 16);
+  return build;
+}
+
+}  // namespace subquad

@@ -1,0 +1,53 @@
+#include "inputs/input.h"
+
+#include <algorithm>
+
+#include "inputs/generator.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+ConstView matrix(const std::vector<float>& packed, Index number, Index rows, Index cols) {
+  return {packed.data() + number * rows * cols, rows, cols};
+}
+
+}  // namespace
+
+ConstView LayerInput::q_of(Index sequence, Index head) const {
+  return matrix(q, sequence * heads + head, queries, dim);
+}
+
+ConstView LayerInput::k_of(Index sequence, Index head) const {
+  return matrix(k, sequence * key_heads + head / (heads / key_heads), keys, dim);
+}
+
+ConstView LayerInput::v_of(Index sequence, Index head) const {
+  return matrix(v, sequence * key_heads + head / (heads / key_heads), keys, value_dim);
+}
+
+ConstView LayerInput::x_of(Index sequence, Index head) const {
+  if (!x.empty()) return matrix(x, sequence * heads + head, queries, x_dim);
+  return v_of(sequence, head);
+}
+
+LayerInput make_input(const Expression& expression, const InputRequest& request) {
+  std::vector<std::string> names;
+  for (const InputKind& kind : input_kinds()) {
+    if (kind.name == expression.name) return kind.make(expression, request);
+    names.emplace_back(kind.name);
+  }
+  std::ranges::sort(names);
+  throw Error("unknown input '" + expression.name + "'" + suggestion(expression.name, names));
+}
+
+std::vector<InputInfo> input_infos() {
+  std::vector<InputInfo> infos;
+  for (const InputKind& kind : input_kinds()) {
+    infos.push_back({std::string(kind.name), std::string(kind.summary), kind.parameters()});
+  }
+  std::ranges::sort(infos, {}, &InputInfo::name);
+  return infos;
+}
+
+}  // namespace subquad

@@ -1,0 +1,146 @@
+#include "layers/catalogue.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Name that layer expressions use for mixtures.
+constexpr std::string_view kMixture = "heads";
+
+bool is_name(std::string_view name) {
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  const auto belongs = [&](char c) { return lower(c) || (c >= '0' && c <= '9') || c == '_'; };
+  return !name.empty() && lower(name.front()) && std::all_of(name.begin(), name.end(), belongs);
+}
+
+/// The entry of a loaded shared library, or Error.
+const PluginEntry& plugin_entry(void* library, const std::string& path) {
+  using Entry = const PluginEntry* (*)();
+  const auto entry_of = reinterpret_cast<Entry>(dlsym(library, "subquad_plugin"));
+  if (!entry_of) {
+    throw Error("plugin '" + path +
+                "': exports no function subquad_plugin; a plugin includes subquad/registry.h");
+  }
+  const PluginEntry* entry = entry_of();
+  if (!entry) throw Error("plugin '" + path + "': subquad_plugin() returns null");
+  // Nothing behind the first member may be read before it is known to be of this version.
+  if (entry->abi_version != kAbiVersion) {
+    throw Error("plugin '" + path + "': built for interface version " +
+                std::to_string(entry->abi_version) + ", this program has version " +
+                std::to_string(kAbiVersion) + "; rebuild it against this program's headers");
+  }
+  if (std::strcmp(entry->toolchain, SUBQUAD_TOOLCHAIN) != 0) {
+    throw Error("plugin '" + path + "': built with '" + entry->toolchain +
+                "', this program with '" SUBQUAD_TOOLCHAIN "'; rebuild it with this toolchain");
+  }
+  return *entry;
+}
+
+}  // namespace
+
+Catalogue& Catalogue::instance() {
+  static Catalogue catalogue;
+  return catalogue;
+}
+
+Catalogue::Catalogue() {
+  try {
+    add(local_registrations, "built-in");
+  } catch (const Error& error) {
+    throw std::logic_error(error.what());
+  }
+}
+
+void Catalogue::add(const Registration* first, const std::string& origin) {
+  // Into a copy, so that a list that is refused leaves nothing behind.
+  std::vector<CatalogueEntry> extended = entries_;
+  for (const Registration* one = first; one; one = one->next) {
+    const std::string name(one->info.name);
+    if (!is_name(name) || name == kMixture) {
+      throw Error("'" + origin + "': a variant cannot be named '" + name +
+                  "'; allowed is [a-z][a-z0-9_]* except 'heads'");
+    }
+    for (const CatalogueEntry& other : extended) {
+      if (other.info().name == name) {
+        throw Error("'" + origin + "': the name '" + name + "' is taken by '" + other.origin + "'");
+      }
+    }
+    extended.push_back({one, origin});
+  }
+  std::sort(extended.begin(), extended.end(), [](const CatalogueEntry& a, const CatalogueEntry& b) {
+    return a.info().name < b.info().name;
+  });
+  entries_ = std::move(extended);
+}
+
+const CatalogueEntry& Catalogue::find(std::string_view name) const {
+  const auto found = std::lower_bound(entries_.begin(), entries_.end(), name,
+                                      [](const CatalogueEntry& entry, std::string_view wanted) {
+                                        return entry.info().name < wanted;
+                                      });
+  if (found != entries_.end() && found->info().name == name) return *found;
+  throw Error("unknown variant '" + std::string(name) + "'" + suggestion(name, names()));
+}
+
+std::vector<std::string> Catalogue::names() const {
+  std::vector<std::string> names;
+  for (const CatalogueEntry& entry : entries_) names.emplace_back(entry.info().name);
+  return names;
+}
+
+void Catalogue::load_plugin(const std::string& path) {
+  std::error_code status;
+  if (!fs::is_regular_file(path, status)) throw Error("plugin '" + path + "': no such file");
+  // A path with a slash, or dlopen would look through the library path instead.
+  void* library = dlopen(fs::absolute(path).c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw Error("plugin '" + path + "': " + dlerror());
+  const PluginEntry& entry = plugin_entry(library, path);
+  if (!entry.registrations) throw Error("plugin '" + path + "': registers no variant");
+  for (const CatalogueEntry& known : entries_) {
+    if (known.registration == entry.registrations) return;  // loaded before
+  }
+  add(entry.registrations, path);
+}
+
+void Catalogue::load_plugin_path() {
+  const char* value = std::getenv("SUBQUAD_PLUGIN_PATH");
+  if (!value) return;
+  std::string_view rest = value;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    const std::string path(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (path.empty()) continue;
+    std::error_code status;
+    if (!fs::is_directory(path, status)) {
+      load_plugin(path);
+      continue;
+    }
+    std::vector<std::string> files;
+    for (const fs::directory_entry& file : fs::directory_iterator(path)) {
+      if (file.path().extension() == ".so") files.push_back(file.path().string());
+    }
+    std::sort(files.begin(), files.end());
+    for (const std::string& file : files) load_plugin(file);
+  }
+}
+
+std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem) {
+  const CatalogueEntry& entry = Catalogue::instance().find(expression.name);
+  std::unique_ptr<Variant> variant = entry.registration->make();
+  configure([&](Parameters& visit) { variant->parameters(visit); }, expression, problem);
+  return variant;
+}
+
+}  // namespace subquad

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "expressions/expression.h"
+#include "expressions/settings.h"
+#include "subquad/registry.h"
+
+namespace subquad {
+
+/// A variant that can be named in expressions.
+struct CatalogueEntry {
+  const Registration* registration;
+  std::string origin;  ///< "built-in", or the path of the shared library
+  const Info& info() const { return registration->info; }
+};
+
+/// Every registered variant, sorted by name: what the program holds and what was loaded into it.
+/// The only list of variants there is.
+class Catalogue {
+ public:
+  static Catalogue& instance();
+
+  const std::vector<CatalogueEntry>& entries() const { return entries_; }
+  /// Throws Error with the nearest name.
+  const CatalogueEntry& find(std::string_view name) const;
+  std::vector<std::string> names() const;
+  /// Loads a shared library of variants, never to be unloaded. Refuses (Error) a file that exports
+  /// no entry, another ABI version or another toolchain, naming both, and names already taken.
+  void load_plugin(const std::string& path);
+  /// Loads what SUBQUAD_PLUGIN_PATH names (files or folders, separated by colons).
+  void load_plugin_path();
+
+ private:
+  Catalogue();
+  void add(const Registration* first, const std::string& origin);
+
+  std::vector<CatalogueEntry> entries_;
+};
+
+/// The variant that `expression` (not `heads`) names, with its parameters evaluated for `problem`.
+std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem);
+
+}  // namespace subquad

@@ -1,0 +1,300 @@
+#include "layers/executor.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include "layers/arenas.h"
+#include "layers/call_inputs.h"
+#include "layers/team.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+constexpr float kNoKey = -std::numeric_limits<float>::infinity();
+
+/// One call of a variant's `forward`, all but where its output goes.
+struct PlannedCall {
+  Index sequence, call;
+  Problem problem;
+  CallInputs inputs;
+  const Tensors* tensors;
+  Scratch scratch;
+  std::span<std::byte> prepared;
+  AlignedMemory layer_out;  ///< of `Scope::layer`: [queries, heads x value_dim]
+};
+
+/// One call of `prepare` for the heads that share its keys.
+struct Preparation {
+  std::size_t planned;  ///< number of the first call that reads the result
+  std::size_t bytes;
+  std::size_t offset;
+};
+
+/// Whether `prepare` of one head serves another: tensors of their own would tell them apart.
+bool prepares_alike(const Variant& variant, const Problem& problem) {
+  const std::vector<TensorInfo> tensors = tensor_infos(variant, problem);
+  return variant.prepared_bytes(problem) > 0 &&
+         std::ranges::none_of(
+             tensors, [](const TensorInfo& tensor) { return tensor.sharing == Sharing::head; });
+}
+
+void require_accepted(const Layer& layer, const PlannedCall& planned, Index length) {
+  const std::string reason = layer.variant(planned.call).refuses(planned.problem);
+  if (reason.empty()) return;
+  throw Error(layer.variant_name(planned.call) + " refuses sequence " +
+              std::to_string(planned.sequence) + " of " + std::to_string(length) +
+              " keys: " + reason);
+}
+
+}  // namespace
+
+View LayerOutput::of(Index sequence, Index head) {
+  return {out.data() + (sequence * heads + head) * queries * value_dim, queries, value_dim};
+}
+ConstView LayerOutput::of(Index sequence, Index head) const {
+  return {out.data() + (sequence * heads + head) * queries * value_dim, queries, value_dim};
+}
+
+struct Executor::Impl {
+  Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads)
+      : layer(layer), input(input), team(std::max(threads, 1)) {
+    if (threads < 1)
+      throw Error("threads = " + std::to_string(threads) + " (at least 1 is needed)");
+    check_input(layer, input);
+    for (Index sequence = 0; sequence < input.batch; ++sequence) {
+      for (Index call = 0; call < layer.calls(); ++call) plan(sequence, call, tensors);
+    }
+    side_by_side = static_cast<Index>(calls.size()) >= team.size();
+    plan_preparations();
+    allocate_arenas();
+  }
+
+  void plan(Index sequence, Index call, const DrawnTensors& tensors) {
+    PlannedCall planned{
+        .sequence = sequence, .call = call, .problem = sequence_problem(layer, input, sequence)};
+    if (planned.problem.queries == 0) return;
+    require_accepted(layer, planned, input.length(sequence));
+    planned.inputs = inputs_of_call(layer, input, sequence, call);
+    planned.tensors = &tensors.of(call, sequence, planned.problem);
+    planned.scratch = layer.variant(call).scratch(planned.problem);
+    if (layer.scope() == Scope::layer) {
+      planned.layer_out =
+          AlignedMemory(sizeof(float) * static_cast<std::size_t>(planned.problem.queries *
+                                                                 planned.problem.value_dim));
+    }
+    calls.push_back(std::move(planned));
+  }
+
+  /// Two heads share a preparation if they read the same keys by the same variant. Where no second
+  /// head does, `forward` does that work itself.
+  void plan_preparations() {
+    const Index group = input.heads / input.key_heads;
+    if (layer.scope() == Scope::layer || group == 1) return;
+    std::vector<std::vector<std::size_t>> readers;
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      if (!prepares_alike(layer.variant(calls[i].call), calls[i].problem)) continue;
+      const auto shares = [&](const std::vector<std::size_t>& others) {
+        const PlannedCall& other = calls[others.front()];
+        return other.sequence == calls[i].sequence && other.call / group == calls[i].call / group &&
+               other.call % layer.distinct() == calls[i].call % layer.distinct();
+      };
+      const auto found = std::ranges::find_if(readers, shares);
+      if (found != readers.end()) {
+        found->push_back(i);
+      } else {
+        readers.push_back({i});
+      }
+    }
+    std::erase_if(readers, [](const auto& calls) { return calls.size() < 2; });
+    std::size_t bytes = 0;
+    for (const auto& reader : readers) {
+      const PlannedCall& first = calls[reader.front()];
+      const std::size_t size = layer.variant(first.call).prepared_bytes(first.problem);
+      preparations.push_back({reader.front(), size, bytes});
+      bytes += padded_bytes(size);
+    }
+    prepared_memory = AlignedMemory(bytes);
+    std::fill_n(prepared_memory.data(), bytes, std::byte{0});
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      const Preparation& one = preparations[i];
+      for (const std::size_t reader : readers[i]) {
+        calls[reader].prepared = {prepared_memory.data() + one.offset, one.bytes};
+      }
+    }
+  }
+
+  void allocate_arenas() {
+    Scratch largest;
+    for (const PlannedCall& planned : calls) {
+      largest.shared_bytes = std::max(largest.shared_bytes, planned.scratch.shared_bytes);
+      largest.worker_bytes = std::max(largest.worker_bytes, planned.scratch.worker_bytes);
+    }
+    members = std::vector<MemberMemory>(static_cast<std::size_t>(team.size()));
+    for (MemberMemory& member : members) {
+      // Spread over the team, calls run one at a time and need one shared arena.
+      const bool shares = side_by_side || &member == &members.front();
+      member.allocate(shares ? largest.shared_bytes : 0, largest.worker_bytes);
+    }
+  }
+
+  /// Calls work(i, run) for every i in [0, count), where planned_of(i) is the call that it belongs
+  /// to: side by side, or one after the other with its tiles spread.
+  template <class PlannedOf, class Work>
+  void for_each(Index count, PlannedOf planned_of, Work work) {
+    if (side_by_side) {
+      team.each(count, [&](Index i, int member) {
+        PlainRun run(members[static_cast<std::size_t>(member)], planned_of(i).scratch);
+        work(i, run);
+      });
+      return;
+    }
+    for (Index i = 0; i < count; ++i) {
+      SpreadRun run(team, members, planned_of(i).scratch);
+      work(i, run);
+    }
+  }
+
+  void run(LayerOutput& output, bool want_log_sum_exp) {
+    if (want_log_sum_exp && !layer.gives_log_sum_exp()) {
+      throw std::logic_error(layer.resolved() + " gives no row log-sum-exp");
+    }
+    size(output, want_log_sum_exp);
+    clear_padding(output, want_log_sum_exp);
+    for (MemberMemory& member : members) member.begin_pass();
+    const auto prepared_of = [&](Index i) -> const PlannedCall& {
+      return calls[preparations[static_cast<std::size_t>(i)].planned];
+    };
+    for_each(static_cast<Index>(preparations.size()), prepared_of,
+             [&](Index i, Run& run) { prepare(prepared_of(i), run); });
+    const auto call_of = [&](Index i) -> const PlannedCall& {
+      return calls[static_cast<std::size_t>(i)];
+    };
+    for_each(static_cast<Index>(calls.size()), call_of,
+             [&](Index i, Run& run) { forward(call_of(i), output, want_log_sum_exp, run); });
+  }
+
+  void size(LayerOutput& output, bool want_log_sum_exp) const {
+    output.batch = input.batch;
+    output.heads = input.heads;
+    output.queries = input.queries;
+    output.value_dim = input.value_dim;
+    const Index rows = input.batch * input.heads * input.queries;
+    output.out.resize(static_cast<std::size_t>(rows * input.value_dim));
+    output.log_sum_exp.resize(want_log_sum_exp ? static_cast<std::size_t>(rows) : 0);
+  }
+
+  void clear_padding(LayerOutput& output, bool want_log_sum_exp) const {
+    for (Index sequence = 0; sequence < input.batch; ++sequence) {
+      const Index counting = sequence_problem(layer, input, sequence).queries;
+      const Index padding = input.queries - counting;
+      if (padding == 0) continue;
+      for (Index head = 0; head < input.heads; ++head) {
+        std::fill_n(output.of(sequence, head).row(counting), padding * input.value_dim, 0.0f);
+        if (!want_log_sum_exp) continue;
+        std::fill_n(log_sum_exp_of(output, sequence, head) + counting, padding, kNoKey);
+      }
+    }
+  }
+
+  static float* log_sum_exp_of(LayerOutput& output, Index sequence, Index head) {
+    return output.log_sum_exp.data() + (sequence * output.heads + head) * output.queries;
+  }
+
+  void prepare(const PlannedCall& planned, Run& run) const {
+    const Call call{.problem = planned.problem,
+                    .q = {},
+                    .k = planned.inputs.k,
+                    .v = planned.inputs.v,
+                    .x = {},
+                    .out = {},
+                    .row_log_sum_exp = nullptr,
+                    .tensors = *planned.tensors,
+                    .prepared = {},
+                    .run = run};
+    layer.variant(planned.call).prepare(call, planned.prepared);
+  }
+
+  void forward(const PlannedCall& planned, LayerOutput& output, bool want_log_sum_exp,
+               Run& run) const {
+    const bool whole_layer = layer.scope() == Scope::layer;
+    const View out =
+        whole_layer
+            ? View(planned.layer_out.as<float>(), planned.problem.queries,
+                   planned.problem.value_dim)
+            : output.of(planned.sequence, planned.call).row_range(0, planned.problem.queries);
+    const Call call{.problem = planned.problem,
+                    .q = planned.inputs.q,
+                    .k = planned.inputs.k,
+                    .v = planned.inputs.v,
+                    .x = planned.inputs.x,
+                    .out = out,
+                    .row_log_sum_exp = want_log_sum_exp
+                                           ? log_sum_exp_of(output, planned.sequence, planned.call)
+                                           : nullptr,
+                    .tensors = *planned.tensors,
+                    .prepared = planned.prepared,
+                    .run = run};
+    layer.variant(planned.call).forward(call);
+    if (whole_layer) scatter(out, planned, output, want_log_sum_exp);
+  }
+
+  /// Every head takes its columns, and all of them the one log-sum-exp that a row has.
+  static void scatter(ConstView whole, const PlannedCall& planned, LayerOutput& output,
+                      bool want_log_sum_exp) {
+    const float* first = want_log_sum_exp ? log_sum_exp_of(output, planned.sequence, 0) : nullptr;
+    for (Index head = 0; head < output.heads; ++head) {
+      const View part = output.of(planned.sequence, head);
+      for (Index i = 0; i < whole.rows; ++i) {
+        std::copy_n(whole.row(i) + head * part.cols, part.cols, part.row(i));
+      }
+      if (first && head > 0) {
+        std::copy_n(first, whole.rows, log_sum_exp_of(output, planned.sequence, head));
+      }
+    }
+  }
+
+  const Layer& layer;
+  const LayerInput& input;
+  Team team;
+  bool side_by_side = true;
+  std::vector<PlannedCall> calls;
+  std::vector<Preparation> preparations;
+  AlignedMemory prepared_memory;
+  std::vector<MemberMemory> members;
+};
+
+Executor::Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
+                   int threads)
+    : impl_(std::make_unique<Impl>(layer, input, tensors, threads)) {}
+
+Executor::~Executor() = default;
+
+void Executor::run(LayerOutput& output, bool want_log_sum_exp) {
+  impl_->run(output, want_log_sum_exp);
+}
+
+Work Executor::executed() const {
+  Work sum;
+  for (const MemberMemory& member : impl_->members) sum += member.worker.executed;
+  return sum;
+}
+
+ArenaUse Executor::arena() const {
+  // What is prepared is declared to the byte and taken whole.
+  ArenaUse use{impl_->prepared_memory.bytes(), impl_->prepared_memory.bytes()};
+  for (const MemberMemory& member : impl_->members) {
+    use.declared += member.shared_memory.bytes() + member.worker_memory.bytes();
+    use.high_water += member.shared_high_water + member.worker_high_water;
+  }
+  return use;
+}
+
+int Executor::threads_used() const {
+  const auto tiled = std::ranges::count_if(
+      impl_->members, [](const MemberMemory& member) { return member.took_part; });
+  return std::max(1, static_cast<int>(tiled));  // a variant without tiles runs on the caller's
+}
+
+}  // namespace subquad

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "inputs/input.h"
+#include "layers/drawn_tensors.h"
+#include "layers/layer.h"
+
+namespace subquad {
+
+/// Result of a layer: out [batch, heads, queries, value_dim]; row log-sum-exps where asked for.
+struct LayerOutput {
+  Index batch = 0, heads = 0, queries = 0, value_dim = 0;
+  std::vector<float> out;
+  std::vector<float> log_sum_exp;  ///< [batch, heads, queries] or empty
+
+  View of(Index sequence, Index head);
+  ConstView of(Index sequence, Index head) const;
+};
+
+/// What the memory of one pass came to, in bytes.
+struct ArenaUse {
+  std::size_t declared = 0;    ///< scratch as declared, for all arenas in use
+  std::size_t high_water = 0;  ///< taken at the most, summed over arenas
+};
+
+/// Runs a layer on an input. Memory for scratch, prepared keys and what `Scope::layer` needs put
+/// together is allocated and touched by the constructor, so that `run` allocates nothing of its
+/// own. Calls run side by side where there are at least as many as threads, otherwise one after the
+/// other with their tiles spread over the threads. Where query heads share keys, `prepare` is
+/// called once for those that share a variant without tensors of their own. Layer, input and
+/// tensors must outlive this.
+class Executor {
+ public:
+  /// Throws Error where the input does not fit the layer and where a variant refuses the problem of
+  /// a (shorter) sequence.
+  Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads);
+  ~Executor();
+
+  /// One forward pass over all sequences and heads into `output`, which is sized if it is not.
+  /// Rows beyond a sequence's length are set to zero, their log-sum-exp to -infinity. For
+  /// `Scope::layer` every head gets the log-sum-exp of the row. What a variant throws is thrown
+  /// here; log-sum-exps that the layer does not give are a bug (std::logic_error).
+  void run(LayerOutput& output, bool want_log_sum_exp = false);
+
+  Work executed() const;  ///< of the last run
+  ArenaUse arena() const;
+  int threads_used() const;  ///< threads that took part in the last run
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The layer's reference in double on one sequence and head (call), with the choices that `tensors`
+/// hold. `out` is [queries, value_dim] (of the whole width for `Scope::layer`); rows beyond the
+/// sequence's length become zero, as in `Executor::run`. Throws what the variant throws.
+void run_reference(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
+                   Index sequence, Index call, MatrixView<double> out, double* log_sum_exp);
+
+}  // namespace subquad

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/catalogue.h"
+#include "subquad/variant.h"
+
+namespace subquad {
+
+/// A layer expression on a problem: the variant of each head. `heads(a,b,...)` gives head h the
+/// expression number h modulo their count; any other expression serves all heads.
+class Layer {
+ public:
+  /// `problem` is that of one head. Throws Error for what cannot be constructed.
+  Layer(const Expression& expression, const Problem& problem, Index heads);
+
+  Index heads() const { return heads_; }
+  Scope scope() const { return scope_; }
+  /// The problem that a call sees: of one head, or of the whole width for `Scope::layer`.
+  const Problem& problem() const { return call_problem_; }
+  const Problem& head_problem() const { return head_problem_; }
+  /// Calls that one forward pass of one sequence takes: heads, or 1 for `Scope::layer`.
+  Index calls() const { return scope_ == Scope::layer ? 1 : heads_; }
+  const Variant& variant(Index call) const { return *variants_[call % variants_.size()]; }
+  const std::string& variant_name(Index call) const { return names_[call % names_.size()]; }
+  /// How many different variants the expression holds (1 without `heads`).
+  Index distinct() const { return static_cast<Index>(variants_.size()); }
+
+  /// Reason why not, of the first head that refuses, or empty.
+  std::string refuses() const;
+  /// Target of the layer: that of its heads if they agree, otherwise the weakest claim among them.
+  Target target() const;
+  /// Expression of the dense target, "dense" where heads disagree.
+  std::string dense_target() const;
+  /// The expression with every parameter evaluated.
+  std::string resolved() const;
+  Consumes consumes() const;  ///< of any head
+  /// Useful work and compulsory bytes of all calls on one sequence.
+  Cost cost() const;
+  bool gives_log_sum_exp() const;
+
+ private:
+  Problem head_problem_;
+  Problem call_problem_;
+  Index heads_;
+  Scope scope_ = Scope::head;
+  bool is_heads_expression_ = false;
+  std::vector<std::unique_ptr<Variant>> variants_;
+  std::vector<std::string> names_;
+};
+
+const char* to_string(Target target);
+
+}  // namespace subquad

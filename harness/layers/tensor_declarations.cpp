@@ -1,0 +1,100 @@
+#include "layers/tensor_declarations.h"
+
+#include <stdexcept>
+
+namespace subquad {
+namespace {
+
+class Collector final : public TensorVisitor {
+ public:
+  std::vector<TensorDeclaration> take() { return std::move(declarations_); }
+
+ private:
+  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role,
+              Sharing sharing, std::string_view doc) override {
+    add({std::string(name), std::move(shape), std::move(initialiser), role, sharing,
+         std::string(doc), false});
+  }
+  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role,
+                Sharing sharing, std::string_view doc) override {
+    add({std::string(name), std::move(shape), std::move(initialiser), role, sharing,
+         std::string(doc), true});
+  }
+
+  void add(TensorDeclaration declaration) {
+    const std::string subject = "tensor '" + declaration.name + "'";
+    for (const TensorDeclaration& other : declarations_) {
+      if (other.name == declaration.name) throw std::logic_error(subject + " is declared twice");
+    }
+    for (const Extent& extent : declaration.shape) {
+      if (extent.size < 0) throw std::logic_error(subject + " has a negative extent");
+    }
+    if (declaration.role == Role::choice && !declaration.is_integer) {
+      throw std::logic_error(subject + " is a choice, but not of integers");
+    }
+    const bool filled = declaration.is_integer ? bool(declaration.initialiser.integers)
+                                               : bool(declaration.initialiser.floats);
+    if (!filled && !declaration.belongs_to_sequence()) {
+      throw std::logic_error(subject + " has no initialiser for its element type");
+    }
+    declarations_.push_back(std::move(declaration));
+  }
+
+  std::vector<TensorDeclaration> declarations_;
+};
+
+}  // namespace
+
+std::vector<TensorDeclaration> declared_tensors(const Variant& variant, const Problem& problem) {
+  Collector collector;
+  variant.tensors(problem, collector);
+  return collector.take();
+}
+
+std::vector<TensorInfo> tensor_infos(const Variant& variant, const Problem& problem) {
+  std::vector<TensorInfo> infos;
+  for (TensorDeclaration& one : declared_tensors(variant, problem)) {
+    infos.push_back({std::move(one.name), std::move(one.shape),
+                     one.is_integer ? "int32" : "float32", std::move(one.initialiser.text),
+                     one.role, one.sharing, std::move(one.doc)});
+  }
+  return infos;
+}
+
+std::string shape_text(const Shape& shape, Index heads) {
+  std::string text = heads > 0 ? "[" + std::to_string(heads) : "[";
+  for (const Extent& extent : shape) {
+    text += (text.size() > 1 ? ", " : "") + std::to_string(extent.size);
+  }
+  return text + "]";
+}
+
+const char* to_string(Role role) {
+  switch (role) {
+    case Role::learned:
+      return "learned";
+    case Role::random:
+      return "random";
+    case Role::running:
+      return "running";
+    case Role::choice:
+      return "choice";
+    case Role::saved:
+      return "saved";
+  }
+  throw std::logic_error("a role without a name");
+}
+
+const char* to_string(Sharing sharing) {
+  switch (sharing) {
+    case Sharing::head:
+      return "head";
+    case Sharing::layer:
+      return "layer";
+    case Sharing::model:
+      return "model";
+  }
+  throw std::logic_error("a sharing without a name");
+}
+
+}  // namespace subquad

@@ -1,0 +1,110 @@
+#include "measuring/arithmetic.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "layers/drawn_tensors.h"
+#include "layers/executor.h"
+#include "subquad/eigen.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+void append_rows(std::vector<float>& to, ConstView from, Index rows) {
+  for (Index i = 0; i < rows; ++i) to.insert(to.end(), from.row(i), from.row(i) + from.cols);
+}
+
+/// The leading rows of the first sequence, each query head with keys of its own.
+LayerInput leading_part(const LayerInput& input, const Problem& problem, Index heads) {
+  LayerInput part;
+  part.heads = part.key_heads = heads;
+  part.queries = problem.queries;
+  part.keys = problem.keys;
+  part.dim = input.dim;
+  part.value_dim = input.value_dim;
+  part.x_dim = input.x_dim;
+  for (Index head = 0; head < heads; ++head) {
+    append_rows(part.q, input.q_of(0, head), part.queries);
+    append_rows(part.k, input.k_of(0, head), part.keys);
+    append_rows(part.v, input.v_of(0, head), part.keys);
+    if (!input.x.empty()) append_rows(part.x, input.x_of(0, head), part.queries);
+  }
+  return part;
+}
+
+double largest_logit(const LayerInput& input, double scale) {
+  float largest = 0;
+  for (Index head = 0; head < input.heads; ++head) {
+    const RowMajor<float> products =
+        as_eigen(input.q_of(0, head)) * as_eigen(input.k_of(0, head)).transpose();
+    largest = std::max(largest, products.cwiseAbs().maxCoeff());
+  }
+  return scale * static_cast<double>(largest);
+}
+
+Problem leading_problem(const Problem& whole, Index length) {
+  Problem part = whole;
+  part.keys = std::min({whole.keys, length, kArithmeticRows});
+  part.queries = whole.self_attention() ? part.keys : std::min(whole.queries, kArithmeticRows);
+  part.first_query = whole.causal ? std::max<Index>(0, part.keys - part.queries) : 0;
+  return part;
+}
+
+std::optional<Layer> smaller_layer(const Layer& layer, const Problem& problem, Index heads) {
+  try {
+    Layer smaller(parse_expression(layer.resolved()), problem, heads);
+    if (smaller.refuses().empty()) return smaller;
+  } catch (const Error&) {
+    // A parameter that the smaller problem has no room for.
+  }
+  return {};
+}
+
+/// The columns of a call's output that belong to `head`.
+MatrixView<const double> columns_of(const Layer& layer, MatrixView<double> out, Index head) {
+  const Index width = layer.head_problem().value_dim;
+  return out.col_range(layer.scope() == Scope::layer ? head * width : 0, width);
+}
+
+}  // namespace
+
+ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed) {
+  const Problem problem = leading_problem(layer.head_problem(), input.length(0));
+  const Index wanted =
+      layer.scope() == Scope::layer ? input.heads : std::max(kArithmeticHeads, layer.distinct());
+  const Index heads = std::min(input.heads, wanted);
+  const std::optional<Layer> smaller = smaller_layer(layer, problem, heads);
+  if (!smaller) return {};
+
+  const LayerInput part = leading_part(input, problem, heads);
+  const DrawnTensors tensors(*smaller, seed);
+  Executor executor(*smaller, part, tensors, 1);
+  LayerOutput output;
+  executor.run(output);
+  double difference = 0, size = 0;
+  RowMajor<double> exact(problem.queries, smaller->problem().value_dim);
+  for (Index call = 0; call < smaller->calls(); ++call) {
+    const MatrixView<double> view(exact.data(), exact.rows(), exact.cols());
+    run_reference(*smaller, part, tensors, 0, call, view, nullptr);
+    const Index first = smaller->scope() == Scope::layer ? 0 : call;
+    const Index last = smaller->scope() == Scope::layer ? heads : call + 1;
+    for (Index head = first; head < last; ++head) {
+      const auto reference = as_eigen(columns_of(*smaller, view, head));
+      const ConstView given = std::as_const(output).of(0, head);
+      difference += (as_eigen(given).cast<double>() - reference).squaredNorm();
+      size += reference.squaredNorm();
+    }
+  }
+  ArithmeticCheck check{.queries = problem.queries};
+  check.error = difference == 0 ? 0 : std::sqrt(difference / size);
+  check.tolerance = kArithmeticFactor * std::numeric_limits<float>::epsilon() *
+                    std::max(1.0, largest_logit(part, std::abs(problem.score_scale())));
+  return check;
+}
+
+}  // namespace subquad

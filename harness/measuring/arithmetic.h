@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+
+#include "inputs/input.h"
+#include "layers/layer.h"
+
+namespace subquad {
+
+/// How far a layer's float result is from its own double reference, apart from any approximation.
+struct ArithmeticCheck {
+  double error = -1;     ///< relative Frobenius norm, over all heads taken; -1 not taken
+  double tolerance = 0;  ///< what a correct program stays below
+  Index queries = 0;
+};
+
+/// Factor of the tolerance kArithmeticFactor * epsilon * max(1, largest |logit|), epsilon that of
+/// float: docs/measuring.md derives it.
+inline constexpr double kArithmeticFactor = 64;
+inline constexpr Index kArithmeticRows = 256;
+inline constexpr Index kArithmeticHeads = 2;
+
+/// Runs the layer, with its parameters as resolved on the whole problem, on the leading rows of the
+/// first sequence. Not taken where the layer cannot do a problem so small.
+ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed);
+
+}  // namespace subquad

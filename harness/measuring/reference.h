@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "expressions/expression.h"
+#include "inputs/input.h"
+#include "subquad/problem.h"
+
+namespace subquad {
+
+/// Exact output at some query rows of one (sequence, head), in double.
+struct ReferenceHead {
+  std::vector<Index> rows;          ///< increasing
+  std::vector<double> out;          ///< [rows, value_dim]
+  std::vector<double> log_sum_exp;  ///< [rows]
+};
+
+/// Exact output of a dense attention on an input.
+struct Reference {
+  Index value_dim = 0;
+  Index rows = 0;                    ///< per head, at the most
+  bool sampled = false;              ///< fewer than all
+  std::vector<ReferenceHead> heads;  ///< sequences outermost
+};
+
+/// What a dense target computes, from its own `reference`, for at most `rows` query rows of each
+/// (sequence, head): all of them, or a sample without replacement that depends on sequence, head
+/// and length alone. One query row at a time where the target's rows do not depend on one another:
+/// that is so of plain `dense`, and of `dense` whose keys are normalised queries once those are
+/// given as keys. Any other target is computed whole, up to kWholeReferenceKeys keys; beyond,
+/// nothing is returned.
+///
+/// Kept on disk (cache_folder) under a hash of input, problem, rows, target and program; a file
+/// that is damaged is computed anew. Processes may ask for the same one at the same time.
+std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
+                                      const Problem& problem, Index rows);
+
+inline constexpr Index kWholeReferenceKeys = 1024;
+
+/// The same without the disk.
+std::optional<Reference> compute_reference(const Expression& target, const LayerInput& input,
+                                           const Problem& problem, Index rows);
+
+/// $SUBQUAD_CACHE, or .cache/reference under the working directory.
+std::string cache_folder();
+
+/// The rows that a sample of one (sequence, head) consists of.
+std::vector<Index> sampled_rows(Index count, Index queries, Index sequence, Index head);
+
+/// The problem of one sequence: fewer keys, and in self attention fewer queries, than others have.
+Problem problem_of_sequence(const Problem& problem, const LayerInput& input, Index sequence);
+
+}  // namespace subquad

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace subquad {
+
+/// One cache of the first processor.
+struct Cache {
+  int level = 0;
+  std::string type;  ///< "Data", "Instruction", "Unified"
+  std::uint64_t bytes = 0;
+  std::string shared_by;  ///< processors, as "0-3"
+};
+
+/// What one core does at the most, measured; 0 where it was not measured.
+struct Peak {
+  double fma_gflops = 0;        ///< float32, a fused multiply-add counted as two
+  double exp_per_second = 0;    ///< float32 exponentials, vectorised
+  double read_bytes_per_s = 0;  ///< of a block of kPeakReadBytes
+};
+inline constexpr std::size_t kPeakReadBytes = std::size_t{128} << 20;
+
+/// The machine, and the program that measures on it.
+struct Machine {
+  std::string identity;  ///< machine_identity()
+  std::string cpu, architecture, kernel;
+  bool virtual_machine = false;
+  int processors = 0;         ///< of the machine
+  int usable_processors = 0;  ///< that this process may run on
+  std::vector<Cache> caches;
+  std::uint64_t memory_bytes = 0;
+  std::string instruction_set;  ///< that kernels were compiled for
+  std::string compiler, flags;
+  std::string commit;  ///< of the source tree, "-dirty" if it was changed since; may be empty
+  std::string build;   ///< hash of the program
+  std::vector<std::pair<std::string, std::string>> libraries;  ///< name, version
+  Peak peak;
+};
+
+/// Hash of what makes times comparable: processor, how many of them are usable, caches, memory in
+/// GiB, and the instruction set of the kernels. Machines of one kind have the same.
+const std::string& machine_identity();
+
+/// Reads the system; leaves the peak at 0.
+Machine describe_machine();
+/// Each figure is the best of several short runs on the calling thread; a quarter of a second.
+Peak measure_peak();
+/// The name of the instruction set that this program's kernels were compiled for.
+const char* kernel_instruction_set();
+
+nlohmann::ordered_json to_json(const Machine& machine);
+std::string to_text(const Machine& machine);
+
+/// Writes machine.json into `folder`, with the peak measured, unless one of the same machine and
+/// program is there.
+void write_machine(const std::string& folder);
+
+}  // namespace subquad

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "subquad/problem.h"
+
+namespace subquad {
+
+inline constexpr int kRecordSchema = 2;
+
+/// How a point ended. Every point ends in a record.
+enum class Status { ok, refused, failed, mistrusted, timeout, out_of_memory, crashed };
+const char* to_string(Status status);
+Status status_from_string(const std::string& text);
+
+/// Figures of one comparison (against plain dense, or against the variant's own dense target), by
+/// the metric's key (metrics.h): one value per (sequence, head), sequences outermost.
+using HeadFigures = std::map<std::string, std::vector<double>>;
+
+/// One timing pass.
+struct Round {
+  int round = 0;
+  double time_ns = 0;    ///< per forward pass over all sequences and heads
+  double anchor_ns = 0;  ///< of the anchor in the same round; 0 without one
+  std::int64_t iterations = 0;
+  double unix_time = 0;  ///< seconds, when the pass began
+  double cpu_ns = 0;     ///< processor time of all threads of the process, per forward pass
+  /// Times of single forward passes, in order: all of them, or kCallTimes evenly spaced ones.
+  std::vector<double> call_ns;
+};
+inline constexpr std::size_t kCallTimes = 8;
+
+/// The same point with the variant's random tensors drawn anew; not timed.
+struct Draw {
+  std::uint64_t seed = 0;     ///< of the tensors; the input is as it was
+  std::vector<double> error;  ///< headline metric against plain dense, per (sequence, head)
+};
+
+/// One line of points.jsonl. Times in nanoseconds, memory in bytes; figures that were not taken are
+/// empty. docs/records.md describes each field.
+struct Record {
+  int schema = kRecordSchema;
+  std::string key;      ///< hash of what defines the point, of the code and of the kind of machine
+  std::string build;    ///< build identity of the code that computed it
+  std::string machine;  ///< identity of the kind of machine that it ran on (records/machine.h)
+  Status status = Status::failed;
+  std::string reason;  ///< of anything but `ok`
+
+  // What was asked.
+  std::string experiment;
+  std::string variant;   ///< expression as written, sweeps expanded: the label of a curve
+  std::string resolved;  ///< with every parameter evaluated
+  std::string family;    ///< the variant's name ("heads" for a mixture)
+  std::string target, dense_target;
+  bool anchor = false;  ///< this is the point that others are compared with
+  std::string direction = "forward";
+  std::string input;  ///< expression
+  std::string input_provenance;
+  Problem problem;
+  std::int64_t batch = 1, heads = 1, key_heads = 1;
+  std::uint64_t seed = 0;
+  int threads = 1;        ///< as asked for
+  int threads_used = 0;   ///< as achieved
+  std::string pinned_to;  ///< processors that its threads were bound to, as "0-1"; empty if free
+  std::string command;    ///< repeats this point
+
+  // What came out.
+  HeadFigures error;                ///< against plain dense
+  HeadFigures target_error;         ///< against dense_target, where that is another
+  std::int64_t reference_rows = 0;  ///< query rows per head that errors are taken over
+  bool sampled = false;             ///< fewer than all
+  /// Relative Frobenius error of float against the variant's own double reference; -1 not taken.
+  double arithmetic_error = -1;
+  double arithmetic_tolerance = 0;      ///< beyond it the point is mistrusted
+  std::int64_t arithmetic_queries = 0;  ///< size of the problem it was taken on
+  /// Standard error of those figures in `error` and `target_error` that are estimated from a sample
+  /// of query rows, where it is known; by metric, per (sequence, head).
+  HeadFigures error_deviation, target_error_deviation;
+  std::vector<Draw> draws;  ///< beyond the first, which `error` is of; empty if nothing is random
+  std::vector<Round> rounds;
+  double setup_ns = 0;    ///< drawing tensors, allocating
+  double untimed_ns = 0;  ///< forward passes that no round holds: the first, and one to warm up
+  double useful_multiply_adds = 0, useful_exponentials = 0, useful_bytes = 0;
+  bool cost_exact = true;
+  double executed_multiply_adds = 0, executed_exponentials = 0;
+
+  // Memory. docs/measuring.md says how these figures are taken and which of them must agree.
+  std::uint64_t predicted_bytes = 0;  ///< everything below that is known before running
+  std::uint64_t input_bytes = 0, output_bytes = 0;
+  std::uint64_t parameter_bytes = 0, random_bytes = 0, choice_bytes = 0;
+  std::uint64_t saved_bytes = 0;             ///< what forward would keep for a backward pass
+  std::uint64_t state_bytes = 0;             ///< of token-by-token decoding; 0 in a forward pass
+  std::uint64_t scratch_declared_bytes = 0;  ///< arenas as declared
+  std::uint64_t scratch_bytes = 0;           ///< arenas: taken at the most
+  /// Beside the arenas, counted by hooks during the memory pass: allocations, bytes held at the
+  /// most, bytes still held when it was over.
+  std::uint64_t heap_allocations = 0, heap_bytes = 0, heap_kept_bytes = 0;
+  /// Rise of resident memory from before scratch and output were allocated to the highest point of
+  /// the memory pass, files apart; 0 if the system does not tell.
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t resident_peak_bytes = 0;  ///< highest of the process in that pass, all included
+};
+
+/// Numbers that are not finite become null.
+nlohmann::json to_json(const Record& record);
+/// The inverse; null becomes NaN. Throws Error naming the field that is missing, unknown or of the
+/// wrong kind, and for a schema other than kRecordSchema.
+Record record_from_json(const nlohmann::json& json);
+
+}  // namespace subquad

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "experiments/experiment.h"
+#include "experiments/points.h"
+#include "records/record.h"
+#include "running/progress.h"
+
+namespace subquad {
+
+/// Cuts points, in their order, into batches whose bytes together stay within `budget` where that
+/// can be; each holds at least one, and with `first_in_all` point 0 beside it.
+std::vector<std::vector<std::size_t>> cut_into_batches(const std::vector<std::uint64_t>& bytes,
+                                                       bool first_in_all, std::uint64_t budget);
+
+/// Measures points of one group together: each in a process of its own, one after the other through
+/// set-up and checks, then in rounds of timing passes in shuffled order, the anchor in every round.
+/// Where all of them at once would not fit into memory they are measured in several batches, each
+/// with the anchor.
+class GroupRun {
+ public:
+  using Keep = std::function<void(const Record&)>;
+
+  /// `keep` gets the record of each wanted variant, some at once, others when all rounds are over.
+  GroupRun(const Experiment& experiment, const Group& group, Progress& progress, Keep keep);
+
+  /// False if interrupted: the points that have no record yet are lost. Throws Error for an input
+  /// that cannot be made.
+  bool measure(const std::vector<Expression>& wanted);
+
+  /// What `Progress::advance` will have counted after one point.
+  static double work_of_point(const Experiment& experiment, const Group& group);
+
+ private:
+  struct Point;
+
+  void declare(const Expression& variant, bool wanted, std::vector<Point>& points);
+  std::string impossible(Point& point);
+  bool measure_batch(std::vector<Point>& points);
+  bool start(Point& point);
+  bool time_round(int round, std::vector<Point>& points);
+  bool ask(Point& point, std::string& answer);
+  void end(Point& point, Status status, const std::string& reason);
+  void end_by_itself(Point& point);
+
+  const Experiment& experiment_;
+  const Group& group_;
+  Progress& progress_;
+  Keep keep_;
+  LayerInput input_;
+  Problem problem_;
+  std::uint64_t memory_limit_ = 0;
+  bool interrupted_ = false;
+};
+
+}  // namespace subquad

@@ -1,0 +1,136 @@
+#include "running/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "experiments/points.h"
+#include "measuring/process.h"
+#include "records/machine.h"
+#include "records/store.h"
+#include "running/group_run.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A group and what of it is to be measured.
+struct Task {
+  Group group;
+  std::vector<Expression> wanted;
+};
+
+/// Key under which the point's record is stored, or empty.
+std::string stored_key(const Store& store, const Experiment& single) {
+  const std::string build = build_of(single.variants.front());
+  for (const bool by_limit : {false, true}) {
+    const std::string key = point_key(single, build, by_limit);
+    if (store.has(key)) return key;
+  }
+  return {};
+}
+
+std::vector<Task> tasks_of(const Experiment& experiment, const Store& store) {
+  std::vector<Task> tasks;
+  for (const Group& group : groups_of(experiment)) {
+    Task task{group, {}};
+    for (const Expression& variant : group.variants) {
+      if (stored_key(store, single_point(experiment, group, variant)).empty()) {
+        task.wanted.push_back(variant);
+      }
+    }
+    tasks.push_back(std::move(task));
+  }
+  return tasks;
+}
+
+/// Inputs that read files are tried before hours are spent on others.
+void check_input_files(const Experiment& experiment, const std::vector<Task>& tasks) {
+  std::map<std::string, Index> longest;
+  for (const Task& task : tasks) {
+    if (task.wanted.empty() || input_files(task.group.input).empty()) continue;
+    Index& length = longest[task.group.input.text()];
+    if (task.group.length <= length) continue;
+    length = task.group.length;
+    make_input_of(single_point(experiment, task.group, task.wanted.front()));
+  }
+}
+
+void write_if_changed(const std::string& path, const std::string& contents) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream present;
+  present << file.rdbuf();
+  if (!file || present.str() != contents) write_file_atomically(path, contents);
+}
+
+std::vector<Record> records_of(const Experiment& experiment, const Store& store) {
+  std::map<std::string, const Record*> by_key;
+  for (const Record& record : store.records()) by_key[record.key] = &record;
+  std::vector<Record> records;
+  for (const Group& group : groups_of(experiment)) {
+    for (const Expression& variant : group.variants) {
+      const auto found = by_key.find(stored_key(store, single_point(experiment, group, variant)));
+      if (found != by_key.end()) records.push_back(*found->second);
+    }
+  }
+  return records;
+}
+
+}  // namespace
+
+bool RunSummary::all_well() const {
+  return records.size() == points &&
+         std::all_of(records.begin(), records.end(), [](const Record& record) {
+           return record.status == Status::ok || record.status == Status::refused;
+         });
+}
+
+RunSummary run_experiment(const Experiment& experiment, Progress& progress) {
+  RunSummary summary;
+  summary.folder = experiment.results + "/" + experiment.name;
+  Store store(summary.folder);
+  const std::vector<Task> tasks = tasks_of(experiment, store);
+  double work = 0;
+  for (const Task& task : tasks) {
+    const std::size_t wanted = task.wanted.size();
+    summary.points += task.group.variants.size();
+    summary.there += task.group.variants.size() - wanted;
+    work += static_cast<double>(wanted) * GroupRun::work_of_point(experiment, task.group);
+  }
+  write_if_changed(summary.folder + "/experiment.cfg", experiment.resolved_config());
+  if (summary.there < summary.points) {
+    const InterruptGuard guard;
+    check_input_files(experiment, tasks);
+    write_machine(summary.folder);
+    progress.begin(summary.points, summary.there, work);
+    for (const Task& task : tasks) {
+      if (task.wanted.empty()) continue;
+      GroupRun run(experiment, task.group, progress, [&](const Record& record) {
+        store.append(record);
+        ++summary.measured;
+      });
+      summary.interrupted = InterruptGuard::interrupted() || !run.measure(task.wanted);
+      if (summary.interrupted) break;
+    }
+    progress.end();
+  }
+  summary.records = records_of(experiment, store);
+  return summary;
+}
+
+Record measure_point(const Experiment& single, Progress& progress) {
+  require_single(single);
+  const Group group = groups_of(single).front();
+  Record result;
+  GroupRun run(single, group, progress, [&](const Record& record) { result = record; });
+  run.measure({single.variants.front()});
+  return result;
+}
+
+}  // namespace subquad
