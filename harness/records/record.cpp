@@ -5,8 +5,11 @@
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "subquad/error.h"
+#include "texts/plain_text.h"
+#include "texts/strict_json.h"
 
 namespace subquad {
 namespace {
@@ -15,6 +18,11 @@ using nlohmann::json;
 
 constexpr std::array kStatusNames = {"ok",      "refused",       "failed", "mistrusted",
                                      "timeout", "out_of_memory", "crashed"};
+
+// A record of a thousand rounds and some hundred thousand heads fits.
+constexpr std::size_t kMaxLineBytes = std::size_t{16} << 20;
+// Records nest four levels; another schema may nest deeper.
+constexpr JsonLimits kLineLimits = {.depth = 16, .values = 4'000'000, .elements = 4'000'000};
 
 /// T or const T: one list of fields serves reading and writing.
 template <class T, class Plain>
@@ -180,6 +188,9 @@ struct Reader {
   static void decode(const json& from, const std::string& where, T& value) {
     if (!from.is_number_integer()) wrong(where, "a whole number");
     if (std::unsigned_integral<T> && !from.is_number_unsigned()) wrong(where, "0 or more");
+    const bool fits = from.is_number_unsigned() ? std::in_range<T>(from.get<std::uint64_t>())
+                                                : std::in_range<T>(from.get<std::int64_t>());
+    if (!fits) wrong(where, "a whole number within its range");
     value = from.get<T>();
   }
   static void decode(const json& from, const std::string& where, Status& value) {
@@ -198,7 +209,9 @@ struct Reader {
   static void decode(const json& from, const std::string& where, HeadFigures& figures) {
     if (!from.is_object()) wrong(where, "an object");
     figures.clear();
-    for (const auto& [key, list] : from.items()) decode(list, where + "." + key, figures[key]);
+    for (const auto& [key, list] : from.items()) {
+      decode(list, where + "." + printable(key), figures[key]);
+    }
   }
   template <Fielded T>
   static void decode(const json& from, const std::string& where, T& object) {
@@ -208,7 +221,8 @@ struct Reader {
     if (reader.seen == from.size()) return;
     const json known = Writer::encode(T());
     for (const auto& [key, value] : from.items()) {
-      if (!known.contains(key)) throw Error("record: field '" + reader.path + key + "' is unknown");
+      if (known.contains(key)) continue;
+      throw Error("record: field '" + reader.path + printable(key) + "' is unknown");
     }
   }
 };
@@ -221,7 +235,7 @@ Status status_from_string(const std::string& text) {
   for (std::size_t i = 0; i < kStatusNames.size(); ++i) {
     if (text == kStatusNames[i]) return static_cast<Status>(i);
   }
-  throw Error("record: status '" + text + "' is unknown");
+  throw Error("record: status '" + printable(text) + "' is unknown");
 }
 
 json to_json(const Record& record) { return Writer::encode(record); }
@@ -230,12 +244,23 @@ Record record_from_json(const json& from) {
   if (!from.is_object()) throw Error("record: not an object");
   // First of all, since the other fields mean what the schema says.
   if (from.contains("schema") && from["schema"] != kRecordSchema) {
-    throw Error("record: schema " + from["schema"].dump() + " is not " +
-                std::to_string(kRecordSchema));
+    // Replaced where it is no UTF-8: this value may come from elsewhere than a parser.
+    const std::string schema = from["schema"].dump(-1, ' ', false, json::error_handler_t::replace);
+    throw Error("record: schema " + printable(schema) + " is not " + std::to_string(kRecordSchema));
   }
   Record record;
   Reader::decode(from, "", record);
   return record;
+}
+
+std::optional<Record> parse_record(std::string_view line) {
+  if (line.size() > kMaxLineBytes) {
+    throw Error("record: longer than " + std::to_string(kMaxLineBytes) + " bytes");
+  }
+  const json from = parse_strict_json(line, kLineLimits, "record:");
+  const auto schema = from.is_object() ? from.find("schema") : from.end();
+  if (schema != from.end() && schema->is_number_integer() && *schema != kRecordSchema) return {};
+  return record_from_json(from);
 }
 
 }  // namespace subquad

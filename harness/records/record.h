@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "subquad/problem.h"
@@ -110,5 +112,9 @@ nlohmann::json to_json(const Record& record);
 /// The inverse; null becomes NaN. Throws Error naming the field that is missing, unknown or of the
 /// wrong kind, and for a schema other than kRecordSchema.
 Record record_from_json(const nlohmann::json& json);
+
+/// A line of points.jsonl, without its line end; nothing for a record of another schema. Whatever
+/// else is no record (no JSON, a field given twice, nested too deep, too long) throws Error.
+std::optional<Record> parse_record(std::string_view line);
 
 }  // namespace subquad
