@@ -39,23 +39,41 @@ class NoRecords(Exception):
 
 
 def read_records(directory):
-    """Records of DIRECTORY/points.jsonl in order. A torn last line is no record."""
+    """Records of DIRECTORY/points.jsonl in order. A torn last line is no record; other lines that are
+    none are left out and named on standard error."""
     path = pathlib.Path(directory) / "points.jsonl"
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise NoRecords(f"{path}: {error.strerror}") from error
-    records = []
+    records, bad = [], []
     for number, line in enumerate(lines[:-1], 1):  # after the last newline: empty, or torn
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise NoRecords(f"{path}:{number}: no record ({error})") from error
-        if record.get("schema") != RECORD_SCHEMA:
-            raise NoRecords(f"{path}:{number}: schema {record.get('schema')}; "
-                            f"these figures read schema {RECORD_SCHEMA}")
-        records.append(record)
+        record = parsed(line)
+        if isinstance(record, str):
+            bad.append((number, record))
+        else:
+            records.append(record)
+    if bad:
+        numbers = ", ".join(str(number) for number, _ in bad[:8])
+        more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
+        text = f"{path}: left out lines that are no records: {numbers}{more} ({bad[0][1]})"
+        if not records:
+            raise NoRecords(text)
+        print(text, file=sys.stderr)
     return records
+
+
+def parsed(line):
+    """The record of a line, or a text that says why it is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return "no JSON"
+    if not isinstance(record, dict):
+        return "no JSON object"
+    if record.get("schema") != RECORD_SCHEMA:
+        return f"schema {record.get('schema')!r}; these figures read schema {RECORD_SCHEMA}"
+    return record
 
 
 def point_of(record):

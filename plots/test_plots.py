@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Tests of what figures are made of, and, where SUBQUAD_FIGURES names a folder, of figures drawn."""
 
+import contextlib
+import io
 import itertools
 import json
 import os
@@ -106,8 +108,8 @@ class Records(unittest.TestCase):
             return common.load([folder])
 
     def test_what_cannot_be_drawn_says_why(self):
-        for text, why in [("", "nothing has been measured"), ('{"schema": 99}\n', ":1: schema 99"),
-                          ("{]\n", ":1: no record"),
+        for text, why in [("", "nothing has been measured"), ('{"schema": 99}\n', "schema 99"),
+                          ("{]\n[1]\n", "no records: 1, 2 .no JSON"),
                           (json.dumps(record("v", [], status="refused")) + "\n",
                            "no point ended well")]:
             with self.assertRaisesRegex(common.NoRecords, why):
@@ -116,6 +118,14 @@ class Records(unittest.TestCase):
     def test_a_torn_last_line_is_left_out(self):
         line = json.dumps(record("v", [1]))
         self.assertEqual(len(self.loaded(line + "\n" + line[:50])), 1)
+
+    def test_lines_that_are_no_records_are_left_out_and_named(self):
+        line = json.dumps(record("v", [1]))
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            frame = self.loaded("\n".join([line[:60] + line, line, "7", "\0" * 9, ""]))
+        self.assertEqual(len(frame), 1)
+        self.assertIn("1, 3, 4", said.getvalue())
 
     def test_interval_is_the_order_statistic_one(self):
         # Ten values: between the second and the ninth with probability 1 - 2 * 11 / 1024 = 0.979;

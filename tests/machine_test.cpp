@@ -40,12 +40,25 @@ TEST(Machine, FileIsWrittenAnewOnlyWhereItDiffers) {
   EXPECT_GT(nlohmann::json::parse(first)["peak"]["fma_gflops"], 0);
   write_machine(folder);
   EXPECT_EQ(contents(path), first);  // the peak, measured again, would have differed
-  std::ofstream(path) << "{\"cpu\":\"another\"}";
-  write_machine(folder);
-  EXPECT_EQ(nlohmann::json::parse(contents(path))["cpu"], describe_machine().cpu);
   std::ofstream(path) << "torn";
   write_machine(folder);
   EXPECT_EQ(nlohmann::json::parse(contents(path))["cpu"], describe_machine().cpu);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Machine, DescriptionOfAnotherIsKept) {
+  const std::filesystem::path folder =
+      testing::TempDir() + "machine_test_others_" + std::to_string(::getpid());
+  std::filesystem::create_directories(folder);
+  const std::string others = R"({"identity":"elsewhere","cpu":"That"})";
+  std::ofstream(folder / "machine.json") << others;
+  write_machine(folder);
+  EXPECT_EQ(contents(folder / "machine.json"), others);
+  const auto mine = folder / ("machine-" + machine_identity() + ".json");
+  EXPECT_EQ(nlohmann::json::parse(contents(mine))["identity"], machine_identity());
+  EXPECT_EQ(machine_name(folder, "elsewhere"), "That");
+  EXPECT_EQ(machine_name(folder, machine_identity()), describe_machine().cpu);
+  EXPECT_EQ(machine_name(folder, "nobody"), "nobody");
   std::filesystem::remove_all(folder);
 }
 

@@ -28,6 +28,9 @@ int run_report(const ParsedOptions& options) {
     const std::string path = find_run(word);
     const StoredRecords stored = read_records(path);
     records.insert(records.end(), stored.records.begin(), stored.records.end());
+    if (const std::string bad = bad_lines_text(stored.path, stored); !bad.empty()) {
+      fmt::print(stderr, "subquad: {}\n", bad);
+    }
     if (stored.other_schema > 0) {
       fmt::print(stderr, "subquad: {}: left out {} records of another schema\n", path,
                  stored.other_schema);

@@ -9,9 +9,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <numeric>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "experiments/points.h"
 #include "layers/drawn_tensors.h"
@@ -168,6 +170,32 @@ std::optional<Reference> read_reference(const std::string& path) {
   return reference_from_bytes(std::move(bytes).str());
 }
 
+void keep_reference(const std::string& folder, const std::string& path,
+                    const Reference& reference) {
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  if (code) throw Error(folder + ": cannot be made: " + code.message());
+  write_file_atomically(path, to_bytes(reference));
+}
+
+struct CacheProblem {
+  std::mutex mutex;
+  std::optional<std::string> text;  ///< until somebody takes it
+  bool noted = false;
+};
+
+CacheProblem& cache_problem() {
+  static CacheProblem problem;
+  return problem;
+}
+
+void note_cache_problem(const std::string& text) {
+  CacheProblem& problem = cache_problem();
+  const std::lock_guard lock(problem.mutex);
+  if (std::exchange(problem.noted, true)) return;
+  problem.text = text + "; references are computed anew each time (SUBQUAD_CACHE names a folder)";
+}
+
 }  // namespace
 
 Problem problem_of_sequence(const Problem& problem, const LayerInput& input, Index sequence) {
@@ -225,13 +253,18 @@ std::optional<Reference> reference_of(const Expression& target, const LayerInput
   if (auto kept = read_reference(path)) return kept;
   auto reference = compute_reference(target, input, problem, rows);
   if (!reference) return {};
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  if (code) {
-    throw Error(folder + ": cannot be made: " + code.message() + "; name another in SUBQUAD_CACHE");
+  try {
+    keep_reference(folder, path, *reference);
+  } catch (const Error& error) {
+    note_cache_problem(error.what());
   }
-  write_file_atomically(path, to_bytes(*reference));
   return reference;
+}
+
+std::optional<std::string> take_cache_problem() {
+  CacheProblem& problem = cache_problem();
+  const std::lock_guard lock(problem.mutex);
+  return std::exchange(problem.text, std::nullopt);
 }
 
 std::string cache_folder() {

@@ -33,9 +33,14 @@ struct Reference {
 /// nothing is returned.
 ///
 /// Kept on disk (cache_folder) under a hash of input, problem, rows, target and program; a file
-/// that is damaged is computed anew. Processes may ask for the same one at the same time.
+/// that is damaged is computed anew, and one that cannot be written costs nothing but that (see
+/// take_cache_problem). Processes may ask for the same one at the same time.
 std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
                                       const Problem& problem, Index rows);
+
+/// Why references could not be kept on disk, told once per process: later failures are for the same
+/// reason, as a rule.
+std::optional<std::string> take_cache_problem();
 
 inline constexpr Index kWholeReferenceKeys = 1024;
 

@@ -4,7 +4,9 @@
 #include <sched.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -15,6 +17,7 @@
 #include "records/hash.h"
 #include "records/resident.h"
 #include "records/store.h"
+#include "subquad/error.h"
 
 namespace subquad {
 namespace {
@@ -105,10 +108,47 @@ Machine read_machine() {
   return machine;
 }
 
+/// The name that somebody gave this machine, or empty. It becomes part of a file's name.
+std::string given_identity() {
+  const char* given = std::getenv("SUBQUAD_MACHINE");
+  if (given == nullptr) return {};
+  const std::string name = given;
+  const auto belongs = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  if (name.size() > 64 || !std::all_of(name.begin(), name.end(), belongs)) {
+    throw Error("SUBQUAD_MACHINE = '" + name +
+                "': allowed are at most 64 letters, digits, '-', '_' and '.'");
+  }
+  return name;
+}
+
+/// The description in a file, or null.
+Json read_description(const std::string& path) {
+  std::ifstream file(path);
+  Json json = Json::parse(file, nullptr, false);
+  return json.is_object() ? json : Json();
+}
+
+std::string identity_in(const Json& description) {
+  const auto identity = description.find("identity");
+  return identity != description.end() && identity->is_string() ? identity->get<std::string>() : "";
+}
+
+/// Where the machine is described in `folder`, or is to be.
+std::string description_path(const std::string& folder, const std::string& identity) {
+  const std::string first = folder + "/machine.json";
+  const Json present = read_description(first);
+  if (present.is_null() || identity_in(present) == identity) return first;
+  return folder + "/machine-" + identity + ".json";
+}
+
 }  // namespace
 
 const std::string& machine_identity() {
   static const std::string identity = [] {
+    if (const std::string given = given_identity(); !given.empty()) return given;
     const Machine machine = read_machine();
     Hash hash;
     hash.text(machine.cpu).text(machine.architecture).text(machine.instruction_set);
@@ -199,17 +239,24 @@ std::string to_text(const Machine& machine) {
 }
 
 void write_machine(const std::string& folder) {
-  const std::string path = folder + "/machine.json";
   Machine machine = describe_machine();
-  std::ifstream file(path);
-  Json present = Json::parse(file, nullptr, false);
-  if (present.is_object()) {
+  const std::string path = description_path(folder, machine.identity);
+  if (const Json present = read_description(path); present.is_object()) {
     Json expected = to_json(machine);
     expected["peak"] = present.value("peak", Json());
     if (present == expected) return;
   }
   machine.peak = measure_peak();
   write_file_atomically(path, to_json(machine).dump(2) + "\n");
+}
+
+std::string machine_name(const std::string& folder, const std::string& identity) {
+  const Json description = read_description(description_path(folder, identity));
+  if (description.is_null() || identity_in(description) != identity) return identity;
+  const auto cpu = description.find("cpu");
+  return cpu != description.end() && cpu->is_string() && !cpu->get<std::string>().empty()
+             ? cpu->get<std::string>()
+             : identity;
 }
 
 }  // namespace subquad

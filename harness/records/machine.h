@@ -41,7 +41,8 @@ struct Machine {
 };
 
 /// Hash of what makes times comparable: processor, how many of them are usable, caches, memory in
-/// GiB, and the instruction set of the kernels. Machines of one kind have the same.
+/// GiB, and the instruction set of the kernels. Machines of one kind have the same. SUBQUAD_MACHINE
+/// in the environment takes its place; Error unless that is a name.
 const std::string& machine_identity();
 
 /// Reads the system; leaves the peak at 0.
@@ -54,8 +55,12 @@ const char* kernel_instruction_set();
 nlohmann::ordered_json to_json(const Machine& machine);
 std::string to_text(const Machine& machine);
 
-/// Writes machine.json into `folder`, with the peak measured, unless one of the same machine and
-/// program is there.
+/// Writes this machine's description into `folder`, with the peak measured, unless that of the same
+/// machine and program is there: machine.json for the first machine, machine-IDENTITY.json for
+/// others, so that none is lost.
 void write_machine(const std::string& folder);
+
+/// Processor of the machine with this identity as described in `folder`, or the identity.
+std::string machine_name(const std::string& folder, const std::string& identity);
 
 }  // namespace subquad

@@ -3,16 +3,18 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
-#include <sstream>
+#include <optional>
 #include <stdexcept>
 
+#include "records/machine.h"
 #include "subquad/error.h"
 
 namespace subquad {
@@ -22,84 +24,132 @@ namespace fs = std::filesystem;
 
 std::string system_text() { return std::strerror(errno); }
 
+[[noreturn]] void cannot_be_written(const std::string& path) {
+  throw Error(path + ": cannot be written: " + system_text());
+}
+
 void write_all(int file, const std::string& text, const std::string& path) {
   std::size_t written = 0;
   while (written < text.size()) {
     const ssize_t count = ::write(file, text.data() + written, text.size() - written);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(path + ": cannot be written: " + system_text());
+    if (count < 0) cannot_be_written(path);
     written += static_cast<std::size_t>(count);
   }
 }
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(path + ": cannot be read; name a folder that holds a run");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return std::move(text).str();
+/// A name in a folder outlives a crash only once the folder is on the disk too. Some file systems
+/// cannot do that; there is nothing to be done about it then.
+void sync_folder(const std::string& folder) {
+  const int file = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (file < 0) return;
+  ::fsync(file);
+  ::close(file);
 }
 
-/// Complete lines end with a newline: whatever follows the last one was cut off in writing.
-StoredRecords parse_records(const std::string& text, const std::string& path) {
-  StoredRecords stored;
-  std::size_t begin = 0;
-  for (int number = 1; begin < text.size(); ++number) {
-    const std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) {
-      stored.torn = true;
-      break;
-    }
-    const auto json =
-        nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    begin = end + 1;
-    const std::string where = fmt::format("{}:{}", path, number);
-    if (json.is_discarded()) throw Error(where + ": not a record (no JSON object)");
-    if (json.is_object() && json.value("schema", kRecordSchema) != kRecordSchema) {
-      ++stored.other_schema;
-      continue;
-    }
-    try {
-      stored.records.push_back(record_from_json(json));
-    } catch (const Error& error) {
-      throw Error(where + ": " + error.what());
+/// Calls `take(number, position, text, whole)` for each line; the text of one beyond kLongestLine
+/// is cut soon after. A line is whole if it ends with a newline. Returns where the last of those
+/// ends.
+template <class Take>
+off_t for_each_line(std::istream& in, Take&& take) {
+  std::string line, chunk(std::size_t{1} << 16, '\0');
+  std::size_t number = 1;
+  off_t position = 0, begin = 0;
+  for (;;) {
+    in.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+    const auto count = static_cast<std::size_t>(in.gcount());
+    if (count == 0) break;
+    std::string_view rest(chunk.data(), count);
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find('\n'), rest.size());
+      line.append(rest.substr(0, std::min(end, kLongestLine + 1 - line.size())));
+      position += static_cast<off_t>(end);
+      rest.remove_prefix(end);
+      if (rest.empty()) break;
+      take(number++, begin, line, true);
+      line.clear();
+      rest.remove_prefix(1);
+      begin = ++position;
     }
   }
-  return stored;
+  if (position > begin) take(number, begin, line, false);
+  return begin;
+}
+
+/// The record of a line, or the reason why it is none; neither for a record of another schema.
+struct ParsedLine {
+  std::optional<Record> record;
+  std::string reason;
+};
+
+ParsedLine parse_line(const std::string& line) {
+  if (line.size() > kLongestLine) return {{}, "longer than any record"};
+  const auto json = nlohmann::json::parse(line, nullptr, false);
+  if (!json.is_object()) return {{}, "no JSON object"};
+  const auto schema = json.find("schema");
+  if (schema == json.end() || !schema->is_number_integer()) return {{}, "has no schema"};
+  if (*schema != kRecordSchema) return {};
+  try {
+    return {record_from_json(json), {}};
+  } catch (const Error& error) {
+    return {{}, error.what()};
+  }
+}
+
+std::string counted(std::size_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 }  // namespace
 
-StoredRecords read_records(const std::string& path) {
-  const std::string file = fs::is_directory(path) ? path + "/points.jsonl" : path;
-  return parse_records(read_text(file), file);
-}
-
-std::string point_identity(const Record& record) {
-  nlohmann::json identity = to_json(record)["problem"];
-  identity["variant"] = record.variant;
-  identity["input"] = record.input;
-  identity["batch"] = record.batch;
-  identity["heads"] = record.heads;
-  identity["key_heads"] = record.key_heads;
-  identity["seed"] = record.seed;
-  identity["threads"] = record.threads;
-  identity["direction"] = record.direction;
-  return identity.dump();
-}
-
-std::vector<Record> current_records(const std::vector<Record>& records, const std::string& build) {
-  std::map<std::string, std::size_t> last;
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    const std::string program = records[i].build.substr(0, records[i].build.find('+'));
-    if (build.empty() || program == build) last[point_identity(records[i])] = i;
+std::string bad_lines_text(const std::string& path, const LeftOut& left_out) {
+  if (left_out.bad.empty()) return {};
+  const bool one = left_out.bad_count == 1;
+  std::string numbers;
+  for (const BadLine& line : left_out.bad) {
+    numbers += fmt::format("{}{}", numbers.empty() ? "" : ", ", line.number);
   }
-  std::set<std::size_t> kept;
-  for (const auto& [identity, index] : last) kept.insert(index);
-  std::vector<Record> current;
-  for (const std::size_t index : kept) current.push_back(records[index]);
-  return current;
+  if (left_out.bad_count > left_out.bad.size()) {
+    numbers += fmt::format(" and {} more", left_out.bad_count - left_out.bad.size());
+  }
+  const BadLine& first = left_out.bad.front();
+  return fmt::format("{}: {} {} {} (line {}: {}) and left out", path, one ? "line" : "lines",
+                     numbers, one ? "is no record" : "are no records", first.number, first.reason);
+}
+
+LeftOut scan_records(std::istream& text, const std::function<void(Record&&, off_t)>& take) {
+  LeftOut left_out;
+  const auto look_at = [&](std::size_t number, off_t begin, const std::string& line, bool whole) {
+    if (!whole) {
+      left_out.torn = true;
+      return;
+    }
+    ParsedLine parsed = parse_line(line);
+    if (parsed.record) {
+      take(std::move(*parsed.record), begin);
+    } else if (parsed.reason.empty()) {
+      ++left_out.other_schema;
+    } else if (++left_out.bad_count <= kBadLinesKept) {
+      left_out.bad.push_back({number, std::move(parsed.reason)});
+    }
+  };
+  left_out.whole_bytes = for_each_line(text, look_at);
+  return left_out;
+}
+
+StoredRecords read_records(const std::string& path) {
+  StoredRecords stored;
+  stored.path = fs::is_directory(path) ? path + "/points.jsonl" : path;
+  std::ifstream file(stored.path, std::ios::binary);
+  if (!file) throw Error(stored.path + ": cannot be read; name a folder that holds a run");
+  static_cast<LeftOut&>(stored) = scan_records(
+      file, [&](Record&& record, off_t) { stored.records.push_back(std::move(record)); });
+  if (file.bad()) throw Error(stored.path + ": cannot be read: " + system_text());
+  return stored;
+}
+
+Store::File::~File() {
+  if (number >= 0) ::close(number);
 }
 
 Store::Store(const std::string& folder) : folder_(folder) {
@@ -110,65 +160,142 @@ Store::Store(const std::string& folder) : folder_(folder) {
   open_records();
 }
 
-Store::~Store() {
-  if (file_ >= 0) ::close(file_);
-  if (lock_ >= 0) ::close(lock_);  // which gives the lock back
-}
+Store::~Store() = default;
 
 void Store::take_lock() {
   const std::string path = folder_ + "/lock";
   // Not inherited, or a process that outlives this one would hold the lock.
-  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) throw Error(path + ": cannot be opened: " + system_text());
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    const std::string holder = read_text(path);
-    ::close(lock_);
+  lock_.number = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_.number < 0) throw Error(path + ": cannot be opened: " + system_text());
+  if (::flock(lock_.number, LOCK_EX | LOCK_NB) != 0) {
+    std::string holder;
+    std::getline(std::ifstream(path), holder);
     throw Error(folder_ + ": another run is writing here (" +
                 (holder.empty() ? "it has not said which" : holder) +
                 "); wait for it, or choose another folder with --results");
   }
   char host[256] = {};
   ::gethostname(host, sizeof host - 1);
-  if (::ftruncate(lock_, 0) != 0) throw Error(path + ": cannot be written: " + system_text());
-  write_all(lock_, fmt::format("process {} on {}", ::getpid(), host), path);
+  if (::ftruncate(lock_.number, 0) != 0) cannot_be_written(path);
+  write_all(lock_.number, fmt::format("process {} on {}", ::getpid(), host), path);
 }
 
 void Store::open_records() {
-  const std::string path = folder_ + "/points.jsonl";
-  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file_ < 0) throw Error(path + ": cannot be opened: " + system_text());
-  const std::string text = read_text(path);
-  StoredRecords stored = parse_records(text, path);
-  if (stored.torn) {
-    const auto whole = text.rfind('\n');
-    const auto size = static_cast<off_t>(whole == std::string::npos ? 0 : whole + 1);
-    if (::ftruncate(file_, size) != 0) throw Error(path + ": cannot be cut: " + system_text());
+  file_.number = ::open(path().c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (file_.number < 0) throw Error(path() + ": cannot be opened: " + system_text());
+  sync_folder(folder_);
+  std::ifstream text(path(), std::ios::binary);
+  if (!text) throw Error(path() + ": cannot be read: " + system_text());
+  left_out_ = scan_records(text, [&](Record&& record, off_t line) { remember(record, line); });
+  if (text.bad()) throw Error(path() + ": cannot be read: " + system_text());
+  if (left_out_.torn && ::ftruncate(file_.number, left_out_.whole_bytes) != 0) {
+    throw Error(path() + ": its torn last line cannot be cut off: " + system_text());
   }
-  records_ = std::move(stored.records);
-  for (const Record& record : records_) keys_.insert(record.key);
+}
+
+void Store::remember(const Record& record, off_t line) {
+  lines_[record.key] = line;
+  ++origins_[{record.machine, record.build}];
+}
+
+Record Store::record(const std::string& key) const {
+  const auto line = lines_.find(key);
+  if (line == lines_.end()) throw std::logic_error("store: no record has the key " + key);
+  std::string text;
+  char bytes[1 << 14];
+  for (;;) {
+    const ssize_t count =
+        ::pread(file_.number, bytes, sizeof bytes, line->second + static_cast<off_t>(text.size()));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error(path() + ": cannot be read: " + system_text());
+    const auto end = std::find(bytes, bytes + count, '\n');
+    text.append(bytes, end);
+    if (end != bytes + count || count == 0) break;
+  }
+  ParsedLine parsed = parse_line(text);
+  // Whoever changes the file under a run gets told, not wrong figures.
+  if (!parsed.record || parsed.record->key != key) {
+    throw Error(path() + ": was changed by another program while the run went on");
+  }
+  return std::move(*parsed.record);
 }
 
 void Store::append(const Record& record) {
-  if (!keys_.insert(record.key).second) {
-    throw std::logic_error("store: key " + record.key + " written twice");
-  }
-  const std::string path = folder_ + "/points.jsonl";
+  if (has(record.key)) throw std::logic_error("store: key " + record.key + " written twice");
   // What a program said when it died need not be UTF-8.
   const std::string line =
       to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  write_all(file_, line + "\n", path);
-  if (::fsync(file_) != 0) throw Error(path + ": cannot be written: " + system_text());
-  records_.push_back(record);
+  struct stat before {};
+  if (::fstat(file_.number, &before) != 0) cannot_be_written(path());
+  try {
+    write_all(file_.number, line + "\n", path());
+    if (::fsync(file_.number) != 0) cannot_be_written(path());
+  } catch (const Error& error) {
+    // Half a line must not wait there for the next one to be written behind it.
+    const bool cut = ::ftruncate(file_.number, before.st_size) == 0;
+    throw Error(fmt::format("{}; {} are kept{}, run again to measure the rest", error.what(),
+                            counted(size(), "record"),
+                            cut ? "" : ", the last line, cut off, is dropped"));
+  }
+  remember(record, before.st_size);
+  ++appended_;
+  check_in_place();
+}
+
+void Store::check_in_place() const {
+  struct stat open {
+  }, named{};
+  if (::fstat(file_.number, &open) != 0) cannot_be_written(path());
+  const bool present = ::stat(path().c_str(), &named) == 0;
+  if (present && open.st_dev == named.st_dev && open.st_ino == named.st_ino) return;
+  throw Error(fmt::format(
+      "{}: was {} while the run went on; the {} of this run went into the file that was there "
+      "before and are lost with it; run again to measure what is missing",
+      path(), present ? "replaced" : "removed", counted(appended_, "record")));
+}
+
+std::vector<std::string> Store::notices(const std::set<std::string>& builds) const {
+  std::vector<std::string> texts;
+  if (const std::string bad = bad_lines_text(path(), left_out_); !bad.empty()) {
+    texts.push_back(bad + "; their points are measured again");
+  }
+  if (left_out_.torn) {
+    texts.push_back(path() + ": the last line was cut off in writing; its point is measured again");
+  }
+  if (left_out_.other_schema > 0) {
+    texts.push_back(fmt::format("{}: {} of another schema, left out", path(),
+                                counted(left_out_.other_schema, "record")));
+  }
+  std::map<std::string, std::size_t> machines;
+  std::size_t stale = 0;
+  for (const auto& [origin, count] : origins_) {
+    const auto& [machine, build] = origin;
+    if (machine != machine_identity()) {
+      machines[machine] += count;
+    } else if (builds.count(build) == 0) {
+      stale += count;
+    }
+  }
+  for (const auto& [machine, count] : machines) {
+    texts.push_back(fmt::format("{} here {} of another kind of machine ({}), kept apart",
+                                counted(count, "record"), count == 1 ? "is" : "are",
+                                machine_name(folder_, machine)));
+  }
+  if (stale > 0) {
+    texts.push_back(fmt::format("{} here {} of other builds than this experiment's, kept as stale",
+                                counted(stale, "record"), stale == 1 ? "is" : "are"));
+  }
+  return texts;
 }
 
 void write_file_atomically(const std::string& path, const std::string& contents) {
   // The process number keeps writers of the same file apart.
   const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
   const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) throw Error(temporary + ": cannot be written: " + system_text());
+  if (file < 0) cannot_be_written(temporary);
   try {
     write_all(file, contents, temporary);
-    if (::fsync(file) != 0) throw Error(temporary + ": cannot be written: " + system_text());
+    if (::fsync(file) != 0) cannot_be_written(temporary);
   } catch (...) {
     ::close(file);
     ::unlink(temporary.c_str());

@@ -100,6 +100,7 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
   if (std::none_of(points.begin(), points.end(), is_wanted)) return true;
   // Here, so that it is neither computed by each point's process nor charged to one of them.
   reference_of(parse_expression("dense"), input_, problem_, experiment_.reference_rows);
+  if (const auto problem = take_cache_problem()) progress_.note(*problem);
 
   const auto budget =
       static_cast<std::uint64_t>(kShareOfFreeMemory * static_cast<double>(available_memory()));

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "experiments/points.h"
@@ -69,14 +70,18 @@ void write_if_changed(const std::string& path, const std::string& contents) {
   if (!file || present.str() != contents) write_file_atomically(path, contents);
 }
 
+std::set<std::string> builds_of(const Experiment& experiment) {
+  std::set<std::string> builds = {build_of(experiment.anchor)};
+  for (const Expression& variant : experiment.variants) builds.insert(build_of(variant));
+  return builds;
+}
+
 std::vector<Record> records_of(const Experiment& experiment, const Store& store) {
-  std::map<std::string, const Record*> by_key;
-  for (const Record& record : store.records()) by_key[record.key] = &record;
   std::vector<Record> records;
   for (const Group& group : groups_of(experiment)) {
     for (const Expression& variant : group.variants) {
-      const auto found = by_key.find(stored_key(store, single_point(experiment, group, variant)));
-      if (found != by_key.end()) records.push_back(*found->second);
+      const std::string key = stored_key(store, single_point(experiment, group, variant));
+      if (!key.empty()) records.push_back(store.record(key));
     }
   }
   return records;
@@ -95,6 +100,7 @@ RunSummary run_experiment(const Experiment& experiment, Progress& progress) {
   RunSummary summary;
   summary.folder = experiment.results + "/" + experiment.name;
   Store store(summary.folder);
+  for (const std::string& text : store.notices(builds_of(experiment))) progress.note(text);
   const std::vector<Task> tasks = tasks_of(experiment, store);
   double work = 0;
   for (const Task& task : tasks) {
@@ -120,6 +126,7 @@ RunSummary run_experiment(const Experiment& experiment, Progress& progress) {
     }
     progress.end();
   }
+  store.check_in_place();
   summary.records = records_of(experiment, store);
   return summary;
 }
