@@ -219,6 +219,20 @@ TEST_F(ReferenceCache, IsRead) {
   EXPECT_EQ(reference_of(dense, input, problem, 8)->heads[0].out[0], 1234);
 }
 
+TEST_F(ReferenceCache, AFolderThatCannotBeMadeCostsTimeOnly) {
+  std::ofstream(folder_) << "no folder";
+  const LayerInput input = input_of(20, 20);
+  const Problem problem = problem_on(input, false);
+  const Expression dense = parse_expression("dense");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(to_bytes(*reference_of(dense, input, problem, 8)),
+              to_bytes(*compute_reference(dense, input, problem, 8)));
+    const std::optional<std::string> said = take_cache_problem();
+    ASSERT_EQ(said.has_value(), i == 0);
+    EXPECT_NE(said.value_or(folder_).find(folder_), std::string::npos) << *said;
+  }
+}
+
 TEST_F(ReferenceCache, TellsInputsProblemsAndTargetsApart) {
   LayerInput input = input_of(20, 20);
   const Problem problem = problem_on(input, false);
