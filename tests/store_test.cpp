@@ -179,7 +179,7 @@ TEST_F(StoreTest, AnEndlessLineIsNotHeldInMemory) {
   const LeftOut left_out = scan_records(text, [](Record&&, off_t) { FAIL(); });
   EXPECT_EQ(left_out.bad_count, 1u);
   EXPECT_EQ(left_out.whole_bytes, off_t{300} << 20);
-  EXPECT_THAT(bad_lines_text("f", left_out), HasSubstr("line 1 is no record (line 1: longer"));
+  EXPECT_THAT(bad_lines_text("f", left_out), HasSubstr("line 1 is no record (record: longer"));
 }
 
 TEST_F(StoreTest, AFileThatIsGoneIsNotWrittenInSilence) {

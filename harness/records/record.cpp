@@ -19,8 +19,6 @@ using nlohmann::json;
 constexpr std::array kStatusNames = {"ok",      "refused",       "failed", "mistrusted",
                                      "timeout", "out_of_memory", "crashed"};
 
-// A record of a thousand rounds and some hundred thousand heads fits.
-constexpr std::size_t kMaxLineBytes = std::size_t{16} << 20;
 // Records nest four levels; another schema may nest deeper.
 constexpr JsonLimits kLineLimits = {.depth = 16, .values = 4'000'000, .elements = 4'000'000};
 
@@ -254,8 +252,8 @@ Record record_from_json(const json& from) {
 }
 
 std::optional<Record> parse_record(std::string_view line) {
-  if (line.size() > kMaxLineBytes) {
-    throw Error("record: longer than " + std::to_string(kMaxLineBytes) + " bytes");
+  if (line.size() > kMaxRecordBytes) {
+    throw Error("record: longer than " + std::to_string(kMaxRecordBytes) + " bytes");
   }
   const json from = parse_strict_json(line, kLineLimits, "record:");
   const auto schema = from.is_object() ? from.find("schema") : from.end();

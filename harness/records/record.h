@@ -113,6 +113,9 @@ nlohmann::json to_json(const Record& record);
 /// wrong kind, and for a schema other than kRecordSchema.
 Record record_from_json(const nlohmann::json& json);
 
+/// What a record's line may be long: one of a thousand rounds and some hundred thousand heads fits.
+inline constexpr std::size_t kMaxRecordBytes = std::size_t{16} << 20;
+
 /// A line of points.jsonl, without its line end; nothing for a record of another schema. Whatever
 /// else is no record (no JSON, a field given twice, nested too deep, too long) throws Error.
 std::optional<Record> parse_record(std::string_view line);

@@ -47,9 +47,9 @@ void sync_folder(const std::string& folder) {
   ::close(file);
 }
 
-/// Calls `take(number, position, text, whole)` for each line; the text of one beyond kLongestLine
-/// is cut soon after. A line is whole if it ends with a newline. Returns where the last of those
-/// ends.
+/// Calls `take(number, position, text, whole)` for each line; the text of one beyond
+/// kMaxRecordBytes is cut soon after. A line is whole if it ends with a newline. Returns where the
+/// last of those ends.
 template <class Take>
 off_t for_each_line(std::istream& in, Take&& take) {
   std::string line, chunk(std::size_t{1} << 16, '\0');
@@ -62,7 +62,7 @@ off_t for_each_line(std::istream& in, Take&& take) {
     std::string_view rest(chunk.data(), count);
     while (!rest.empty()) {
       const std::size_t end = std::min(rest.find('\n'), rest.size());
-      line.append(rest.substr(0, std::min(end, kLongestLine + 1 - line.size())));
+      line.append(rest.substr(0, std::min(end, kMaxRecordBytes + 1 - line.size())));
       position += static_cast<off_t>(end);
       rest.remove_prefix(end);
       if (rest.empty()) break;
@@ -74,26 +74,6 @@ off_t for_each_line(std::istream& in, Take&& take) {
   }
   if (position > begin) take(number, begin, line, false);
   return begin;
-}
-
-/// The record of a line, or the reason why it is none; neither for a record of another schema.
-struct ParsedLine {
-  std::optional<Record> record;
-  std::string reason;
-};
-
-ParsedLine parse_line(const std::string& line) {
-  if (line.size() > kLongestLine) return {{}, "longer than any record"};
-  const auto json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object()) return {{}, "no JSON object"};
-  const auto schema = json.find("schema");
-  if (schema == json.end() || !schema->is_number_integer()) return {{}, "has no schema"};
-  if (*schema != kRecordSchema) return {};
-  try {
-    return {record_from_json(json), {}};
-  } catch (const Error& error) {
-    return {{}, error.what()};
-  }
 }
 
 std::string counted(std::size_t count, const std::string& noun) {
@@ -113,8 +93,9 @@ std::string bad_lines_text(const std::string& path, const LeftOut& left_out) {
     numbers += fmt::format(" and {} more", left_out.bad_count - left_out.bad.size());
   }
   const BadLine& first = left_out.bad.front();
-  return fmt::format("{}: {} {} {} (line {}: {}) and left out", path, one ? "line" : "lines",
-                     numbers, one ? "is no record" : "are no records", first.number, first.reason);
+  const std::string where = one ? "" : fmt::format("line {}: ", first.number);
+  return fmt::format("{}: {} {} {} ({}{}) and left out", path, one ? "line" : "lines", numbers,
+                     one ? "is no record" : "are no records", where, first.reason);
 }
 
 LeftOut scan_records(std::istream& text, const std::function<void(Record&&, off_t)>& take) {
@@ -124,13 +105,17 @@ LeftOut scan_records(std::istream& text, const std::function<void(Record&&, off_
       left_out.torn = true;
       return;
     }
-    ParsedLine parsed = parse_line(line);
-    if (parsed.record) {
-      take(std::move(*parsed.record), begin);
-    } else if (parsed.reason.empty()) {
+    std::optional<Record> record;
+    try {
+      record = parse_record(line);
+    } catch (const Error& error) {
+      if (++left_out.bad_count <= kBadLinesKept) left_out.bad.push_back({number, error.what()});
+      return;
+    }
+    if (record) {
+      take(std::move(*record), begin);
+    } else {
       ++left_out.other_schema;
-    } else if (++left_out.bad_count <= kBadLinesKept) {
-      left_out.bad.push_back({number, std::move(parsed.reason)});
     }
   };
   left_out.whole_bytes = for_each_line(text, look_at);
@@ -212,12 +197,15 @@ Record Store::record(const std::string& key) const {
     text.append(bytes, end);
     if (end != bytes + count || count == 0) break;
   }
-  ParsedLine parsed = parse_line(text);
   // Whoever changes the file under a run gets told, not wrong figures.
-  if (!parsed.record || parsed.record->key != key) {
-    throw Error(path() + ": was changed by another program while the run went on");
+  const std::string changed = path() + ": was changed by another program while the run went on";
+  try {
+    std::optional<Record> record = parse_record(text);
+    if (record && record->key == key) return std::move(*record);
+  } catch (const Error& error) {
+    throw Error(changed + ": " + error.what());
   }
-  return std::move(*parsed.record);
+  throw Error(changed);
 }
 
 void Store::append(const Record& record) {

@@ -32,8 +32,6 @@ struct LeftOut {
   off_t whole_bytes = 0;         ///< up to the end of the last line that was not
 };
 inline constexpr std::size_t kBadLinesKept = 8;
-/// No record comes near it; a longer line is not held in memory to see what it is.
-inline constexpr std::size_t kLongestLine = std::size_t{64} << 20;
 
 /// "x/points.jsonl: lines 17, 40 are no records (line 17: ...) and left out", or empty if there are
 /// none.
