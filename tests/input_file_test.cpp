@@ -173,6 +173,20 @@ TEST_F(InputFileTest, ShapesThatDoNotFit) {
   EXPECT_THAT(read_error(), HasSubstr("causal = 'perhaps' is neither true nor false"));
 }
 
+TEST_F(InputFileTest, HostileMetadataIsSpelledOut) {
+  file_.metadata = {{"source", "\x1b[2J" + std::string(2000, 'a')}, {"regime", "trained"}};
+  const std::string provenance = read().provenance;
+  EXPECT_TRUE(provenance.starts_with("\\x1b[2Jaaa")) << provenance;
+  EXPECT_TRUE(provenance.ends_with("aaa...; trained")) << provenance;
+  EXPECT_LT(provenance.size(), 1100u);
+  file_.metadata = {{"causal", "\x1b]0;x\x07"}};
+  EXPECT_THAT(read_error(), HasSubstr("causal = '\\x1b]0;x\\x07' is neither true nor false"));
+  file_.metadata = {};
+  file_.tensors.clear();
+  for (int i = 0; i < 1000; ++i) file_.tensors["t" + std::to_string(i)] = {.shape = {0}};
+  EXPECT_LT(read_error().size(), path_.size() + 300);
+}
+
 TEST_F(InputFileTest, SelectionAndCut) {
   file_.tensors["x"] = counted({2, 4, 6, 1}, 7);
   const LayerInput input = make(",batch=1,heads=2:4", 4, 2);

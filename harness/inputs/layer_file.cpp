@@ -8,6 +8,7 @@
 #include "inputs/input.h"
 #include "subquad/error.h"
 #include "tensor_files/tensor_file.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -82,6 +83,7 @@ Array& find(TensorFile& file, const std::string& path, const std::string& name) 
   if (found != file.tensors.end()) return found->second;
   std::string names;
   for (const auto& [other, array] : file.tensors) names += (names.empty() ? "" : ", ") + other;
+  names = printable(names, 200);
   throw Error(fmt::format("{}: tensor '{}' is missing ({})", path, name,
                           names.empty() ? "the file holds none" : "found: " + names));
 }
@@ -163,7 +165,9 @@ std::string provenance_of(const TensorFile& file) {
   std::string text;
   for (const char* key : {"source", "regime"}) {
     const auto found = file.metadata.find(key);
-    if (found != file.metadata.end()) text += (text.empty() ? "" : "; ") + found->second;
+    if (found == file.metadata.end()) continue;
+    // A report prints it, and every record of the input holds it.
+    text += (text.empty() ? "" : "; ") + printable(found->second, 1000);
   }
   return text;
 }
@@ -173,7 +177,7 @@ bool says_causal(const TensorFile& file, const std::string& path) {
   if (found == file.metadata.end() || found->second == "false") return false;
   if (found->second == "true") return true;
   throw Error(fmt::format("{}: __metadata__: causal = '{}' is neither true nor false", path,
-                          found->second));
+                          printable(found->second)));
 }
 
 }  // namespace

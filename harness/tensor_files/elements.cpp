@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -80,10 +81,13 @@ std::size_t element_bytes(Element element) {
 
 std::optional<std::size_t> tensor_bytes(const std::vector<Index>& shape, Element element) {
   auto bytes = static_cast<Index>(element_bytes(element));
+  bool empty = false;
   for (const Index extent : shape) {
-    if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::nullopt;
+    empty = empty || extent == 0;
+    // Extents beside a 0 count too, because others multiply some of them.
+    if (__builtin_mul_overflow(bytes, std::max<Index>(1, extent), &bytes)) return std::nullopt;
   }
-  return static_cast<std::size_t>(bytes);
+  return empty ? 0 : static_cast<std::size_t>(bytes);
 }
 
 std::string shape_text(const std::vector<Index>& shape) {

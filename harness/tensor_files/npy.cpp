@@ -1,10 +1,10 @@
 // .npy: magic, version, header length, a Python dictionary such as
 // {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, then the elements
-// (numpy.lib.format). .npz: a zip archive of them.
+// (numpy.lib.format).
 
 #include <fmt/format.h>
-#include <zip.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -13,9 +13,14 @@
 #include "subquad/error.h"
 #include "tensor_files/elements.h"
 #include "tensor_files/formats.h"
+#include "tensor_files/limits.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
+
+// Headers of plain arrays take 128 bytes; numpy itself reads no more than 10000 by default.
+constexpr std::size_t kMaxHeaderBytes = 65'535;
 
 struct NpyHeader {
   std::string descr;
@@ -43,7 +48,7 @@ class NpyHeaderReader {
       } else if (key == "shape" && !shape) {
         shape = tuple();
       } else {
-        fail(fmt::format("unexpected key '{}'", key));
+        fail(fmt::format("unexpected key '{}'", printable(key)));
       }
       if (!accept(',')) {
         expect('}');
@@ -102,6 +107,7 @@ class NpyHeaderReader {
       const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), extent);
       if (error != std::errc{} || extent < 0) fail("shape holds something that is no count");
       rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+      if (extents.size() == kMaxRank) fail(fmt::format("shape has more than {} axes", kMaxRank));
       extents.push_back(extent);
       if (!accept(',')) {
         expect(')');
@@ -129,7 +135,7 @@ Element element_of(const std::string& descr, const std::string& where) {
   }
   throw Error(fmt::format(
       "{}: dtype '{}' is not supported (known: <f2, <f4, <f8, <i4, <i8, |u1, little-endian)", where,
-      descr));
+      printable(descr)));
 }
 
 /// Elements in column-major order, put into row-major order.
@@ -155,53 +161,6 @@ std::vector<T> transposed(const std::vector<T>& values, const std::vector<Index>
   return out;
 }
 
-struct Close {
-  void operator()(zip_t* archive) const { zip_discard(archive); }
-  void operator()(zip_file_t* entry) const { zip_fclose(entry); }
-};
-
-/// An entry's bytes. The vector grows with what is really unpacked: sizes that the archive claims
-/// allocate nothing.
-std::vector<std::byte> unpack(zip_t* archive, zip_int64_t index, const std::string& where) {
-  const std::unique_ptr<zip_file_t, Close> entry(
-      zip_fopen_index(archive, static_cast<zip_uint64_t>(index), 0));
-  if (!entry) throw Error(fmt::format("{}: {}", where, zip_strerror(archive)));
-  constexpr std::size_t kChunk = 1 << 20;
-  std::vector<std::byte> bytes;
-  for (std::size_t used = 0;;) {
-    bytes.resize(used + kChunk);
-    const zip_int64_t count = zip_fread(entry.get(), bytes.data() + used, kChunk);
-    if (count < 0) throw Error(fmt::format("{}: {}", where, zip_file_strerror(entry.get())));
-    used += static_cast<std::size_t>(count);
-    if (count == 0) {
-      bytes.resize(used);
-      return bytes;
-    }
-  }
-}
-
-[[noreturn]] void fail_with(zip_error_t& error, const std::string& where) {
-  const std::string reason = zip_error_strerror(&error);
-  zip_error_fini(&error);
-  throw Error(fmt::format("{}: {}", where, reason));
-}
-
-std::unique_ptr<zip_t, Close> open_archive(std::span<const std::byte> bytes,
-                                           const std::string& where) {
-  zip_error_t error;
-  zip_error_init(&error);
-  zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
-  if (source == nullptr) fail_with(error, where);
-  std::unique_ptr<zip_t, Close> archive(
-      zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error));
-  if (!archive) {
-    zip_source_free(source);  // an opened archive owns it, one that fails to open does not
-    fail_with(error, where);
-  }
-  zip_error_fini(&error);
-  return archive;
-}
-
 }  // namespace
 
 Array parse_npy(std::span<const std::byte> bytes, const std::string& where) {
@@ -210,10 +169,11 @@ Array parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   if (!text.starts_with(kMagic) || text.size() < kMagic.size() + 2) {
     throw Error(where + ": does not begin as a .npy file");
   }
-  const int version = text[kMagic.size()];
-  if (version < 1 || version > 3) {
-    throw Error(
-        fmt::format("{}: .npy version {} is not supported (known: 1, 2, 3)", where, version));
+  const int version = static_cast<unsigned char>(text[kMagic.size()]);
+  const int minor = static_cast<unsigned char>(text[kMagic.size() + 1]);
+  if (version < 1 || version > 3 || minor != 0) {
+    throw Error(fmt::format("{}: .npy version {}.{} is not supported (known: 1.0, 2.0, 3.0)", where,
+                            version, minor));
   }
   const std::size_t length_bytes = version == 1 ? 2 : 4;
   const std::size_t begin = kMagic.size() + 2 + length_bytes;
@@ -223,6 +183,10 @@ Array parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   }
   if (text.size() < begin || header_bytes > text.size() - begin) {
     throw Error(where + ": ends within the .npy header");
+  }
+  if (header_bytes > kMaxHeaderBytes) {
+    throw Error(fmt::format("{}: .npy header of {} bytes is longer than {}", where, header_bytes,
+                            kMaxHeaderBytes));
   }
   NpyHeader header = NpyHeaderReader(text.substr(begin, header_bytes), where).read();
   const Element element = element_of(header.descr, where);
@@ -241,25 +205,6 @@ Array parse_npy(std::span<const std::byte> bytes, const std::string& where) {
     array.integers = transposed(array.integers, array.shape);
   }
   return array;
-}
-
-TensorFile parse_npz(std::span<const std::byte> bytes, const std::string& where) {
-  const auto archive = open_archive(bytes, where);
-  TensorFile file;
-  const zip_int64_t entries = zip_get_num_entries(archive.get(), 0);
-  if (entries <= 0) throw Error(where + ": holds no arrays");
-  for (zip_int64_t i = 0; i < entries; ++i) {
-    const char* name = zip_get_name(archive.get(), static_cast<zip_uint64_t>(i), 0);
-    std::string tensor = name != nullptr ? name : "";
-    if (!tensor.ends_with(".npy")) {
-      throw Error(fmt::format("{}: entry '{}' is no .npy", where, tensor));
-    }
-    tensor.resize(tensor.size() - std::string_view(".npy").size());
-    const std::string at = fmt::format("{}: tensor '{}'", where, tensor);
-    if (file.tensors.contains(tensor)) throw Error(at + " is there twice");
-    file.tensors[tensor] = parse_npy(unpack(archive.get(), i, at), at);
-  }
-  return file;
 }
 
 }  // namespace subquad

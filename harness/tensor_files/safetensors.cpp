@@ -8,13 +8,15 @@
 #include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <tuple>
 #include <utility>
 
 #include "subquad/error.h"
 #include "tensor_files/elements.h"
 #include "tensor_files/formats.h"
+#include "tensor_files/limits.h"
+#include "texts/plain_text.h"
+#include "texts/strict_json.h"
 
 namespace subquad {
 namespace {
@@ -24,8 +26,10 @@ using Json = nlohmann::json;
 constexpr std::size_t kLengthBytes = 8;
 // The format's own bound: more is no header but some other file.
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
-// Header, tensor, shape. Deeper nesting is an attack on the reader or another format.
-constexpr int kMaxDepth = 3;
+// Header, tensor, shape. Deeper nesting is an attack on the reader or another format. A tensor has
+// at most kMaxRank extents and six values beside them.
+constexpr JsonLimits kHeaderLimits = {
+    .depth = 3, .values = kMaxTensors * (kMaxRank + 6), .elements = kMaxRank};
 
 struct Entry {
   std::string name;
@@ -42,47 +46,9 @@ constexpr std::array<std::pair<std::string_view, Element>, 7> kTypes = {{{"F16",
                                                                          {"I64", Element::i64},
                                                                          {"U8", Element::u8}}};
 
-/// What the JSON library would let pass: a name given twice (the last would win), deep nesting.
-class StrictHeader {
- public:
-  explicit StrictHeader(const std::string& where) : where_(where) {}
-
-  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (event == Event::object_start || event == Event::array_start) {
-      if (depth >= kMaxDepth) {
-        throw Error(fmt::format("{}: header is nested deeper than {} levels", where_, kMaxDepth));
-      }
-    }
-    if (event == Event::object_start) {
-      keys_.emplace_back();
-    } else if (event == Event::object_end) {
-      keys_.pop_back();
-    } else if (event == Event::key) {
-      const auto key = parsed.get<std::string>();
-      if (!keys_.back().insert(key).second) {
-        throw Error(fmt::format("{}: header names '{}' twice", where_, key));
-      }
-    }
-    return true;
-  }
-
- private:
-  const std::string& where_;
-  std::vector<std::set<std::string>> keys_;
-};
-
 Json parse_header(std::span<const std::byte> bytes, const std::string& where) {
-  const auto* begin = reinterpret_cast<const char*>(bytes.data());
-  StrictHeader strict(where);
-  Json header;
-  try {
-    header = Json::parse(begin, begin + bytes.size(), std::ref(strict));
-  } catch (const Json::parse_error& error) {
-    throw Error(fmt::format("{}: header is no JSON (byte {})", where, error.byte));
-  } catch (const Json::exception&) {
-    throw Error(where + ": header holds a number out of range");
-  }
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  Json header = parse_strict_json(text, kHeaderLimits, where + ": header");
   if (!header.is_object()) throw Error(where + ": header is no JSON object");
   return header;
 }
@@ -99,7 +65,8 @@ Element element_of(const Json& dtype, const std::string& where) {
     if (dtype == name) return element;
     known += (known.empty() ? "" : ", ") + std::string(name);
   }
-  throw Error(fmt::format("{}: dtype {} is not supported (known: {})", where, dtype.dump(), known));
+  throw Error(fmt::format("{}: dtype {} is not supported (known: {})", where,
+                          printable(dtype.dump()), known));
 }
 
 std::vector<std::uint64_t> counts(const Json& list, const char* key, const std::string& where) {
@@ -107,7 +74,8 @@ std::vector<std::uint64_t> counts(const Json& list, const char* key, const std::
   std::vector<std::uint64_t> out;
   for (const Json& value : list) {
     if (!value.is_number_unsigned() || !std::in_range<Index>(value.get<std::uint64_t>())) {
-      throw Error(fmt::format("{}: '{}' holds {}, which is no count", where, key, value.dump()));
+      throw Error(
+          fmt::format("{}: '{}' holds {}, which is no count", where, key, printable(value.dump())));
     }
     out.push_back(value.get<std::uint64_t>());
   }
@@ -119,7 +87,7 @@ Entry read_entry(const std::string& name, const Json& json, std::uint64_t data_b
   if (!json.is_object()) throw Error(where + ": header entry is no JSON object");
   for (const auto& item : json.items()) {
     if (item.key() != "dtype" && item.key() != "shape" && item.key() != "data_offsets") {
-      throw Error(fmt::format("{}: unknown key '{}'", where, item.key()));
+      throw Error(fmt::format("{}: unknown key '{}'", where, printable(item.key())));
     }
   }
   const Element element = element_of(member(json, "dtype", where), where);
@@ -166,7 +134,7 @@ std::map<std::string, std::string> read_metadata(const Json& json, const std::st
   std::map<std::string, std::string> out;
   for (const auto& item : json.items()) {
     if (!item.value().is_string()) {
-      throw Error(fmt::format("{}: __metadata__: '{}' is no string", where, item.key()));
+      throw Error(fmt::format("{}: __metadata__: '{}' is no string", where, printable(item.key())));
     }
     out[item.key()] = item.value().get<std::string>();
   }
@@ -190,12 +158,16 @@ TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string
   const Json header = parse_header(bytes.subspan(kLengthBytes, header_bytes), where);
   const auto data = bytes.subspan(kLengthBytes + header_bytes);
 
+  if (header.size() > kMaxTensors) {
+    throw Error(fmt::format("{}: {} tensors are more than {}", where, header.size(), kMaxTensors));
+  }
   TensorFile file;
   std::vector<Entry> entries;
   for (const auto& item : header.items()) {
     if (item.key() == "__metadata__") {
       file.metadata = read_metadata(item.value(), where);
     } else {
+      check_tensor_name(item.key(), where);
       entries.push_back(read_entry(item.key(), item.value(), data.size(),
                                    fmt::format("{}: tensor '{}'", where, item.key())));
     }

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "records/resident.h"
 #include "subquad/error.h"
 #include "tensor_files/elements.h"
 #include "tensor_files/formats.h"
@@ -146,6 +147,10 @@ FileBytes read_bytes(const std::string& path) {
   if (!S_ISREG(status.st_mode)) throw Error(path + ": not a regular file");
   FileBytes bytes;
   bytes.size = static_cast<std::size_t>(status.st_size);
+  // A sparse file costs its maker nothing.
+  if (const std::uint64_t memory = total_memory(); memory > 0 && bytes.size > memory) {
+    throw Error(fmt::format("{}: {} bytes are more than this machine's memory", path, bytes.size));
+  }
   bytes.data = std::make_unique_for_overwrite<std::byte[]>(bytes.size);
   for (std::size_t done = 0; done < bytes.size;) {
     const ssize_t count = ::read(fd.get(), bytes.data.get() + done, bytes.size - done);

@@ -30,8 +30,10 @@ struct TensorFile {
 /// Reads .safetensors (F16, BF16, F32, F64, I32, I64, U8), .npy (one tensor, named as `npy_name`)
 /// and .npz (stored or deflated). Everything is converted to float32 or int32. Any defect (missing,
 /// truncated, header too large, offsets that overlap or leave the file, shape that does not fit the
-/// bytes, unknown dtype, Fortran order is transposed) throws Error naming file, tensor and reason;
-/// nothing is allocated on a header's word before it was checked against the size of the file.
+/// bytes, unknown dtype, a name that cannot be printed, an archive that unpacks to a hundred times
+/// its size and more than 256 MiB) throws Error naming file, tensor and reason; Fortran order is
+/// transposed. Nothing is allocated on a header's word before it was checked against the size of
+/// the file.
 TensorFile read_tensor_file(const std::string& path, std::string_view npy_name = "q");
 
 /// Writes .safetensors, atomically (temporary file, fsync, rename). Floats as F32 or, on request,
