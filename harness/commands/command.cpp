@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "commands/plugin_trial.h"
 #include "expressions/settings.h"
 #include "layers/catalogue.h"
+#include "measuring/process.h"
 #include "subquad/error.h"
 
 namespace subquad {
@@ -27,7 +29,9 @@ const Command* find_command(const std::string& name) {
 
 [[noreturn]] void unknown_command(const std::string& name) {
   std::vector<std::string> names;
-  for (const Command& command : commands()) names.push_back(command.name);
+  for (const Command& command : commands()) {
+    if (!command.internal) names.push_back(command.name);
+  }
   throw Error("unknown command '" + name + "'" + suggestion(name, names));
 }
 
@@ -36,7 +40,7 @@ void print_overview() {
       "subquad compares efficient attention variants honestly: time, memory, and error against\n"
       "exact attention, on your machine and your Q, K, V.\n\nCommands:\n");
   for (const Command& command : commands()) {
-    fmt::print("  {:<10} {}\n", command.name, command.summary);
+    if (!command.internal) fmt::print("  {:<10} {}\n", command.name, command.summary);
   }
   fmt::print(
       "\nThe launcher ./subquad also knows: test (build and run all tests), format.\n"
@@ -93,6 +97,14 @@ OptionSpec plugin_option() {
   return {"plugin", "FILE", "shared library of further variants; repeats"};
 }
 
+OptionSpec channel_option() {
+  return {"channel", "FD", "answer the program that passes this, instead of printing"};
+}
+
+int channel_of(const ParsedOptions& options) {
+  return static_cast<int>(to_integer("channel", options.require("channel"), 3, 1023));
+}
+
 std::string chosen_format(const ParsedOptions& options, const std::vector<std::string>& allowed) {
   const std::string format = options.get("format", allowed.front());
   if (std::find(allowed.begin(), allowed.end(), format) == allowed.end()) {
@@ -122,6 +134,14 @@ int run_command_line(const std::vector<std::string>& arguments) {
   if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) return help({name});
   const ParsedOptions options = parse_options(rest, command->options);
   check_words(*command, options);
+  if (command->internal) return command->run(options);
+  if (options.has("channel")) {
+    // Its parent has tried the plugins; and it may be killed while this process loads them.
+    const Channel dies_with_parent(channel_of(options));
+    load_plugins(options);
+    return command->run(options);
+  }
+  Catalogue::instance().before_loading(try_plugin);
   load_plugins(options);
   return command->run(options);
 }

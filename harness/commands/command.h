@@ -21,6 +21,8 @@ struct Command {
   std::size_t min_words = 0, max_words = 0;  ///< words beside options
   int (*run)(const ParsedOptions& options) = nullptr;
   int order = 0;  ///< where help lists it
+  /// For a process that the program starts itself: not in help, and loads no plugins beforehand.
+  bool internal = false;
 };
 
 /// Every command, in the order of help.
@@ -34,9 +36,13 @@ class CommandRegistrar {
 /// Options that several commands have.
 OptionSpec format_option(const std::string& formats);
 OptionSpec plugin_option();
+/// Of a command that the program also starts itself, to answer over a channel (process.h).
+OptionSpec channel_option();
+/// Its value; Error if it is not given or no number of a file.
+int channel_of(const ParsedOptions& options);
 /// The value of --format; Error unless it is one of `allowed`, of which the first is the default.
 std::string chosen_format(const ParsedOptions& options, const std::vector<std::string>& allowed);
-/// Loads what --plugin names.
+/// Loads what SUBQUAD_PLUGIN_PATH and --plugin name.
 void load_plugins(const ParsedOptions& options);
 
 /// Runs the program: the only place that prints errors is `main`.

@@ -12,10 +12,7 @@ namespace {
 int run_measure(const ParsedOptions& options) {
   const Experiment single = load_experiment("", options);
   require_single(single);
-  if (options.has("channel")) {
-    return serve_point(
-        single, static_cast<int>(to_integer("channel", options.require("channel"), 3, 1023)));
-  }
+  if (options.has("channel")) return serve_point(single, channel_of(options));
   const auto progress = make_silent_progress();
   const Record record = measure_point(single, *progress);
   fmt::print("{}\n", to_json(record).dump(2));
@@ -25,7 +22,7 @@ int run_measure(const ParsedOptions& options) {
 
 std::vector<OptionSpec> measure_options() {
   std::vector<OptionSpec> specs = experiment_option_specs();
-  specs.push_back({"channel", "FD", "answer a running experiment instead (it passes this)"});
+  specs.push_back(channel_option());
   return specs;
 }
 

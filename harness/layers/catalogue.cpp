@@ -102,6 +102,7 @@ std::vector<std::string> Catalogue::names() const {
 void Catalogue::load_plugin(const std::string& path) {
   std::error_code status;
   if (!fs::is_regular_file(path, status)) throw Error("plugin '" + path + "': no such file");
+  if (check_) check_(path);
   // A path with a slash, or dlopen would look through the library path instead.
   void* library = dlopen(fs::absolute(path).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error("plugin '" + path + "': " + dlerror());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +32,10 @@ class Catalogue {
   /// Loads a shared library of variants, never to be unloaded. Refuses (Error) a file that exports
   /// no entry, another ABI version or another toolchain, naming both, and names already taken.
   void load_plugin(const std::string& path);
+  /// Called with the path of each file before it is loaded, to throw Error if it had better not be.
+  void before_loading(std::function<void(const std::string& path)> check) {
+    check_ = std::move(check);
+  }
   /// Loads what SUBQUAD_PLUGIN_PATH names (files or folders, separated by colons).
   void load_plugin_path();
 
@@ -39,6 +44,7 @@ class Catalogue {
   void add(const Registration* first, const std::string& origin);
 
   std::vector<CatalogueEntry> entries_;
+  std::function<void(const std::string&)> check_;
 };
 
 /// The variant that `expression` (not `heads`) names, with its parameters evaluated for `problem`.
