@@ -110,6 +110,18 @@ TEST(Plugin, SameVariantsFromAnotherFileAreRefusedNamingTheFirst) {
   EXPECT_THAT(refusal(copy), HasSubstr("'own_value' is taken by '" + test_plugin("example") + "'"));
 }
 
+TEST(Plugin, IsNotTouchedIfTheCheckBeforeLoadingThrows) {
+  std::string asked;
+  Catalogue::instance().before_loading([&](const std::string& path) {
+    asked = path;
+    throw Error(path + ": had better not be loaded");
+  });
+  // Which would end this process.
+  EXPECT_THAT(refusal(test_plugin("exits_at_load")), HasSubstr("better not"));
+  EXPECT_EQ(asked, test_plugin("exits_at_load"));
+  Catalogue::instance().before_loading(nullptr);
+}
+
 TEST(Plugin, PathNamesFilesAndFolders) {
   namespace fs = std::filesystem;
   const std::string folder = ::testing::TempDir() + "/plugin_path";

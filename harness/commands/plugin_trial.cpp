@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "commands/child_ending.h"
 #include "commands/command.h"
 #include "layers/catalogue.h"
 #include "measuring/process.h"
@@ -24,16 +25,6 @@ constexpr double kSeconds = 10;
   throw Error("plugin '" + path + "': " + what);
 }
 
-/// How the process ended, in words; empty if it ended as it should.
-std::string ending_text(ChildProcess& child) {
-  const ChildProcess::Ending ending = child.wait();
-  if (ending.signal == 0 && ending.code == kExitDone) return {};
-  const std::string words = child.last_words();
-  return (ending.signal != 0 ? signal_text(ending.signal)
-                             : fmt::format("exit code {}", ending.code)) +
-         (words.empty() ? "" : ": " + words);
-}
-
 void try_in_process(const std::string& path) {
   ChildProcess child({kCommand, path});
   std::string line;
@@ -42,12 +33,8 @@ void try_in_process(const std::string& path) {
       break;
     case ChildProcess::Reply::too_late:
       refuse(path, fmt::format("was not loaded within {} s", kSeconds));
-    case ChildProcess::Reply::ended: {
-      const std::string text = ending_text(child);
-      refuse(path, child.wait().signal != 0
-                       ? "crashed when loaded: " + text
-                       : "ended the program when loaded" + (text.empty() ? "" : ": " + text));
-    }
+    case ChildProcess::Reply::ended:
+      refuse(path, ending_text(child, " when loaded"));
     case ChildProcess::Reply::interrupted:
       refuse(path, "interrupted while it was tried");
   }
@@ -61,8 +48,9 @@ void try_in_process(const std::string& path) {
   if (child.receive(line, kSeconds) == ChildProcess::Reply::too_late) {
     refuse(path, fmt::format("kept the program from ending for {} s", kSeconds));
   }
-  if (const std::string text = ending_text(child); !text.empty()) {
-    refuse(path, "crashed when the program ended: " + text);
+  const ChildProcess::Ending ending = child.wait();
+  if (ending.signal != 0 || ending.code != kExitDone) {
+    refuse(path, ending_text(child, " at the end of the program"));
   }
 }
 

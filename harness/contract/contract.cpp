@@ -192,7 +192,7 @@ class Examination {
     report_.variant = entry.info().name;
     values_.resize(trials_.accepted.size());
     for (const Trial& trial : trials_.accepted) {
-      returns_.push_back(verdict_of(clause("forward_returns"), trial).kind == Verdict::Kind::kept);
+      returns_.push_back(judge(clause("forward_returns"), trial).kind == Verdict::Kind::kept);
     }
   }
 
@@ -207,6 +207,11 @@ class Examination {
   static const Clause& clause(std::string_view name) {
     return *std::find_if(std::begin(kClauses), std::end(kClauses),
                          [&](const Clause& one) { return one.info.name == name; });
+  }
+
+  Verdict judge(const Clause& clause, const Trial& trial) const {
+    if (options_.watch) options_.watch(clause.info.name, trial.text());
+    return verdict_of(clause, trial);
   }
 
   bool wanted(std::string_view name) const {
@@ -236,7 +241,7 @@ class Examination {
       } else if (clause.check == equals_reference) {
         tally.add(trials_.accepted[i], values(i));
       } else {
-        tally.add(trials_.accepted[i], verdict_of(clause, trials_.accepted[i]));
+        tally.add(trials_.accepted[i], judge(clause, trials_.accepted[i]));
       }
     }
     return tally.result();
@@ -267,14 +272,14 @@ class Examination {
   /// What `equals_reference` says of a trial, which several clauses build on.
   const Verdict& values(std::size_t trial) {
     std::optional<Verdict>& known = values_[trial];
-    if (!known) known = verdict_of(clause("equals_reference"), trials_.accepted[trial]);
+    if (!known) known = judge(clause("equals_reference"), trials_.accepted[trial]);
     return *known;
   }
 
   ClauseResult examine_refusals(const Clause& clause) const {
     Tally tally(clause);
     for (const auto* trials : {&trials_.accepted, &trials_.refused}) {
-      for (const Trial& trial : *trials) tally.add(trial, verdict_of(clause, trial));
+      for (const Trial& trial : *trials) tally.add(trial, judge(clause, trial));
     }
     if (trials_.accepted.empty() && !trials_.refused.empty()) {
       const Trial& first = trials_.refused.front();
@@ -288,8 +293,7 @@ class Examination {
     bits_vary_ = false;
     for (std::size_t i = 0; i < trials_.accepted.size() && !*bits_vary_; ++i) {
       const Trial& trial = trials_.accepted[i];
-      bits_vary_ =
-          returns_[i] && verdict_of(clause("same_bits"), trial).kind == Verdict::Kind::broken;
+      bits_vary_ = returns_[i] && judge(clause("same_bits"), trial).kind == Verdict::Kind::broken;
     }
     return *bits_vary_;
   }

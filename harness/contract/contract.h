@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,9 @@ struct ContractOptions {
   std::vector<std::string> clauses;         ///< names; empty: all. Unknown ones throw Error
   std::vector<Expression::Argument> fixed;  ///< parameters that keep these values in every trial
   std::uint64_t seed = 1;                   ///< of inputs and tensors
+  /// Told of each clause and trial before it is checked, so that somebody knows where it was if the
+  /// variant never returns.
+  std::function<void(std::string_view clause, const std::string& problem)> watch;
 };
 
 /// Holds one variant against the contract. A variant that crashes takes the process with it;

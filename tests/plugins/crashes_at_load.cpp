@@ -6,9 +6,7 @@
 
 namespace {
 struct AtLoad {
-  AtLoad() {
-    std::raise(SIGSEGV);
-  }
+  AtLoad() { std::raise(SIGSEGV); }
 };
 const AtLoad at_load;
 }  // namespace

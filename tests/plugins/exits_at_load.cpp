@@ -6,9 +6,7 @@
 
 namespace {
 struct AtLoad {
-  AtLoad() {
-    std::exit(0);
-  }
+  AtLoad() { std::exit(0); }
 };
 const AtLoad at_load;
 }  // namespace

@@ -6,9 +6,7 @@
 
 namespace {
 struct AtLoad {
-  AtLoad() {
-    throw std::runtime_error("no licence found");
-  }
+  AtLoad() { throw std::runtime_error("no licence found"); }
 };
 const AtLoad at_load;
 }  // namespace
