@@ -2,8 +2,13 @@
 
 #include <stdexcept>
 
+#include "subquad/error.h"
+
 namespace subquad {
 namespace {
+
+/// Bytes of so many, for all heads of any layer, can still be counted in 64 bits.
+constexpr Index kMaxElements = Index{1} << 48;
 
 class Collector final : public TensorVisitor {
  public:
@@ -26,8 +31,14 @@ class Collector final : public TensorVisitor {
     for (const TensorDeclaration& other : declarations_) {
       if (other.name == declaration.name) throw std::logic_error(subject + " is declared twice");
     }
+    Index elements = 1;
     for (const Extent& extent : declaration.shape) {
       if (extent.size < 0) throw std::logic_error(subject + " has a negative extent");
+      if (extent.size > 0 && elements > kMaxElements / extent.size) {
+        throw Error(subject + " of shape " + shape_text(declaration.shape) +
+                    " has more elements than any machine holds");
+      }
+      elements *= extent.size;
     }
     if (declaration.role == Role::choice && !declaration.is_integer) {
       throw std::logic_error(subject + " is a choice, but not of integers");
