@@ -14,10 +14,10 @@ DATA = os.path.join(SOURCE, "experiments", "data")
 _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I32": np.int32}
 
 
-def run(*arguments, cwd=None, timeout=300):
-    """The finished process: returncode, stdout, stderr."""
+def run(*arguments, cwd=None, timeout=300, env=None):
+    """The finished process: returncode, stdout, stderr. `env` comes on top of the environment."""
     return subprocess.run([BINARY, *map(str, arguments)], cwd=cwd, timeout=timeout,
-                          capture_output=True, text=True)
+                          capture_output=True, text=True, env=os.environ | (env or {}))
 
 
 def read_safetensors(path):
