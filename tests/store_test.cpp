@@ -188,20 +188,43 @@ TEST_F(StoreTest, AFileThatIsGoneIsNotWrittenInSilence) {
   EXPECT_NO_THROW(store.check_in_place());
   fs::rename(path(), path() + ".moved");
   EXPECT_THAT(error_of([&] { store.append(record_of("two")); }),
-              AllOf(HasSubstr(path()), HasSubstr("removed"), HasSubstr("2 records of this run")));
+              AllOf(HasSubstr(path()), HasSubstr("removed"), HasSubstr("1 record of this run")));
   append_text("");  // another file of that name
   EXPECT_THAT(error_of([&] { store.check_in_place(); }), HasSubstr("replaced"));
   fs::remove_all(folder_);
   EXPECT_THAT(error_of([&] { store.append(record_of("three")); }), HasSubstr("removed"));
 }
 
-TEST_F(StoreTest, AFileThatWasChangedGivesNoWrongRecords) {
+TEST_F(StoreTest, ALockThatIsGoneIsNoticed) {
+  Store store(folder_);
+  fs::remove(folder_ / "lock");
+  EXPECT_THAT(error_of([&] { store.append(record_of("one")); }),
+              AllOf(HasSubstr("lock"), HasSubstr("removed")));
+  EXPECT_EQ(contents(), "");
+}
+
+TEST_F(StoreTest, AFileThatWasCutShortGivesNoWrongRecords) {
   Store store(folder_);
   store.append(record_of("one"));
   store.append(record_of("two"));
   fs::resize_file(path(), fs::file_size(path()) - 10);
   EXPECT_EQ(store.record("one").key, "one");
   EXPECT_THAT(error_of([&] { store.record("two"); }), HasSubstr("was changed"));
+  EXPECT_THAT(error_of([&] { store.append(record_of("three")); }), HasSubstr("cut short"));
+}
+
+TEST_F(StoreTest, WhatOthersAppendMeanwhileCostsNothing) {
+  Store store(folder_);
+  store.append(record_of("one"));
+  append_text(line_of("other"));
+  store.append(record_of("two"));
+  append_text(line_of("another").substr(0, 20));
+  store.append(record_of("three"));
+  EXPECT_EQ(store.record("two").key, "two");
+  EXPECT_EQ(store.record("three").key, "three");
+  const StoredRecords stored = read_records(folder_);
+  EXPECT_EQ(stored.records.size(), 4u);
+  EXPECT_EQ(stored.bad_count, 1u);
 }
 
 TEST_F(StoreTest, WhatDidNotFitIsCutOffAgain) {

@@ -38,6 +38,17 @@ void write_all(int file, const std::string& text, const std::string& path) {
   }
 }
 
+off_t size_of(int file, const std::string& path) {
+  struct stat status {};
+  if (::fstat(file, &status) != 0) throw Error(path + ": cannot be read: " + system_text());
+  return status.st_size;
+}
+
+char last_byte(int file, off_t size) {
+  char byte = '\0';
+  return ::pread(file, &byte, 1, size - 1) == 1 ? byte : '\0';
+}
+
 /// A name in a folder outlives a crash only once the folder is on the disk too. Some file systems
 /// cannot do that; there is nothing to be done about it then.
 void sync_folder(const std::string& folder) {
@@ -173,6 +184,7 @@ void Store::open_records() {
   if (!text) throw Error(path() + ": cannot be read: " + system_text());
   left_out_ = scan_records(text, [&](Record&& record, off_t line) { remember(record, line); });
   if (text.bad()) throw Error(path() + ": cannot be read: " + system_text());
+  end_ = left_out_.whole_bytes;
   if (left_out_.torn && ::ftruncate(file_.number, left_out_.whole_bytes) != 0) {
     throw Error(path() + ": its torn last line cannot be cut off: " + system_text());
   }
@@ -213,33 +225,46 @@ void Store::append(const Record& record) {
   // What a program said when it died need not be UTF-8.
   const std::string line =
       to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  struct stat before {};
-  if (::fstat(file_.number, &before) != 0) cannot_be_written(path());
+  check_in_place();
+  const off_t before = size_of(file_.number, path());
+  // Somebody else who appends to the file meanwhile may have left half a line.
+  const std::string gap = before > end_ && last_byte(file_.number, before) != '\n' ? "\n" : "";
   try {
-    write_all(file_.number, line + "\n", path());
+    write_all(file_.number, gap + line + "\n", path());
     if (::fsync(file_.number) != 0) cannot_be_written(path());
   } catch (const Error& error) {
     // Half a line must not wait there for the next one to be written behind it.
-    const bool cut = ::ftruncate(file_.number, before.st_size) == 0;
+    const bool cut = ::ftruncate(file_.number, before) == 0;
     throw Error(fmt::format("{}; {} are kept{}, run again to measure the rest", error.what(),
                             counted(size(), "record"),
                             cut ? "" : ", the last line, cut off, is dropped"));
   }
-  remember(record, before.st_size);
+  const off_t begin = before + static_cast<off_t>(gap.size());
+  end_ = begin + static_cast<off_t>(line.size()) + 1;
+  remember(record, begin);
   ++appended_;
   check_in_place();
 }
 
-void Store::check_in_place() const {
+void Store::check_named(const File& file, const std::string& path) const {
   struct stat open {
   }, named{};
-  if (::fstat(file_.number, &open) != 0) cannot_be_written(path());
-  const bool present = ::stat(path().c_str(), &named) == 0;
+  if (::fstat(file.number, &open) != 0) cannot_be_written(path);
+  const bool present = ::stat(path.c_str(), &named) == 0;
   if (present && open.st_dev == named.st_dev && open.st_ino == named.st_ino) return;
   throw Error(fmt::format(
-      "{}: was {} while the run went on; the {} of this run went into the file that was there "
-      "before and are lost with it; run again to measure what is missing",
-      path(), present ? "replaced" : "removed", counted(appended_, "record")));
+      "{}: was {} while the run went on; the {} of this run went into the points.jsonl that was "
+      "there before, and are lost with it; run again to measure what is missing",
+      path, present ? "replaced" : "removed", counted(appended_, "record")));
+}
+
+void Store::check_in_place() const {
+  check_named(file_, path());
+  check_named(lock_, folder_ + "/lock");
+  if (size_of(file_.number, path()) >= end_) return;
+  throw Error(path() +
+              ": was cut short by another program while the run went on; run again to "
+              "measure what is missing");
 }
 
 std::vector<std::string> Store::notices(const std::set<std::string>& builds) const {

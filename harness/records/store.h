@@ -65,9 +65,9 @@ class Store {
   std::size_t size() const { return lines_.size(); }
   /// The record of a key that is there, read from the file: the last one, if there are several.
   Record record(const std::string& key) const;
-  /// Error on a full disk and the like, with the file as it was before; Error too if the file has
-  /// been removed or replaced since it was opened, as nothing would be left of what is written. A
-  /// key that is there already is a bug.
+  /// Error on a full disk and the like, with the file as it was before; Error too if somebody has
+  /// removed, replaced or emptied the file or its lock, as nothing would be left of what is
+  /// written. A key that is there already is a bug.
   void append(const Record& record);
   /// Throws that latter error: to be called when the last record has been written.
   void check_in_place() const;
@@ -88,6 +88,7 @@ class Store {
   void take_lock();
   void open_records();
   void remember(const Record& record, off_t line);
+  void check_named(const File& file, const std::string& path) const;
 
   std::string folder_;
   File lock_, file_;
@@ -95,6 +96,7 @@ class Store {
   std::map<std::pair<std::string, std::string>, std::size_t>
       origins_;  // records, by machine, build
   LeftOut left_out_;
+  off_t end_ = 0;  // of what was read and written
   std::size_t appended_ = 0;
 };
 

@@ -128,7 +128,7 @@ def results_removed(ground):
     child, _ = ground.start_and_wait_at_gate()
     shutil.rmtree(ground.path("results"))
     ground.open_gate()
-    ground.end_of(child, 2, ["points.jsonl: was removed", "4 records of this run"])
+    ground.end_of(child, 2, ["points.jsonl: was removed", "3 records of this run"])
     ground.test.assertEqual(ground.lines(), [])
     ground.complete()
 
@@ -139,8 +139,31 @@ def points_removed(ground):
     child, _ = ground.start_and_wait_at_gate()
     os.remove(ground.points)
     ground.open_gate()
-    ground.end_of(child, 2, ["points.jsonl: was removed", "4 records of this run"])
+    ground.end_of(child, 2, ["points.jsonl: was removed", "3 records of this run"])
     ground.complete()
+
+
+@world("points.jsonl is emptied while a run goes on", "exit 2 at the next record",
+       "the next run measures all points")
+def points_emptied(ground):
+    child, _ = ground.start_and_wait_at_gate()
+    os.truncate(ground.points, 0)
+    ground.open_gate()
+    ground.end_of(child, 2, "points.jsonl: was cut short")
+    ground.complete()
+
+
+@world("the lock is removed while a run goes on, and another one starts",
+       "exit 2 of the first at its next record", "the second goes on to its end, all points `ok`")
+def lock_removed(ground):
+    first, _ = ground.start_and_wait_at_gate()
+    os.remove(os.path.join(ground.results, "lock"))
+    second = ground.start()
+    ground.wait(lambda: len(ground.waiting()) == 2)
+    ground.open_gate()
+    ground.end_of(first, 2, "lock: was replaced")
+    ground.end_of(second, 0)
+    ground.check_complete()
 
 
 @world("points.jsonl is replaced by another file while a run goes on",

@@ -118,13 +118,12 @@ class Ground:
         self.configure("mean", "ill(how=waits)")
         child = self.start(*options, **weather)
         self.wait(lambda: len(self.lines()) == 3 and self.waiting(), child)
-        return child, self.waiting()
+        return child, self.waiting()[0]
 
     def waiting(self):
-        """The process of the point that waits at the gate."""
-        found = [pid for pid in self.marked()
-                 if {b"--channel", b"ill(how=waits)", b"64"} <= set(words_of(pid))]
-        return found[0] if found else None
+        """Processes of points that wait at the gate."""
+        return [pid for pid in self.marked()
+                if {b"--channel", b"ill(how=waits)", b"64"} <= set(words_of(pid))]
 
     def open_gate(self):
         self.write(self.gate, b"")
