@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 namespace subquad {
 namespace {
 
@@ -32,6 +36,27 @@ TEST(Generator, NormalHasTheMomentsOfANormal) {
   EXPECT_NEAR(sum / kDraws, 0, 5 / std::sqrt(kDraws));
   EXPECT_NEAR(squares / kDraws, 1, 5 * std::sqrt(2.0 / kDraws));
   EXPECT_NEAR(fourths / kDraws, 3, 5 * std::sqrt(96.0 / kDraws));
+}
+
+// The distribution function of the quantile is the probability, to what its own rounding allows.
+TEST(Generator, NormalQuantileInvertsTheDistributionFunction) {
+  for (const double p : {0x1p-33, 1e-9, 1e-4, 0.02, 0.0749, 0.0751, 0.3, 0.5, 0.7, 0.9251, 0.999}) {
+    const double below = 0.5 * std::erfc(-Generator::normal_quantile(p) / std::sqrt(2.0));
+    EXPECT_NEAR(below / p, 1, 1e-13) << p;
+    EXPECT_NEAR(Generator::normal_quantile(1 - p), -Generator::normal_quantile(p),
+                1e-15 / std::min(p, 1 - p))
+        << p;
+  }
+}
+
+TEST(Generator, ManyNormalsAreTheSameAsOneByOne) {
+  Generator many(5), single(5);
+  many.bits();
+  single.bits();
+  std::vector<float> values(1003);
+  many.normals(values, 2.5);
+  for (const float value : values) ASSERT_EQ(value, static_cast<float>(2.5 * single.normal()));
+  EXPECT_EQ(many.bits(), single.bits());
 }
 
 TEST(Generator, BelowIsUniform) {

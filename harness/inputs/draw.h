@@ -14,7 +14,7 @@ namespace subquad {
 /// Independent N(0, std^2), row by row.
 inline void fill_normal(Generator& random, View view, double std = 1) {
   for (Index i = 0; i < view.rows; ++i) {
-    for (Index c = 0; c < view.cols; ++c) view(i, c) = static_cast<float>(std * random.normal());
+    random.normals({view.row(i), static_cast<std::size_t>(view.cols)}, std);
   }
 }
 

@@ -95,9 +95,7 @@ Initialiser zeros() { return constant(0); }
 
 Initialiser normal(double std) {
   return floats("normal(0, " + number(std) + ")",
-                [std](Generator& random, const Shape&, Floats out) {
-                  for (float& value : out) value = static_cast<float>(std * random.normal());
-                });
+                [std](Generator& random, const Shape&, Floats out) { random.normals(out, std); });
 }
 
 Initialiser uniform(double low, double high) {
