@@ -65,7 +65,7 @@ class Aft final : public Variant {
   }
 
   Scratch scratch(const Problem& problem) const override {
-    return ChannelAttention::scratch(problem);
+    return kernel({}).scratch(problem);
   }
   Cost cost(const Problem& problem) const override {
     const double d = static_cast<double>(problem.dim), biased = biased_pairs(problem);
@@ -77,14 +77,7 @@ class Aft final : public Variant {
             .bytes = sizeof(float) * (2 * keys * d + 2 * queries * d + biased)};
   }
   void forward(const Call& call) const override {
-    switch (kind) {
-      case Kind::full:
-        return ChannelAttention{ChannelBias::all, call.tensors.matrix("w"), 0}.forward(call);
-      case Kind::local:
-        return ChannelAttention{ChannelBias::band, call.tensors.matrix("w"), window}.forward(call);
-      case Kind::simple:
-        return ChannelAttention{ChannelBias::none, {}, 0}.forward(call);
-    }
+    kernel(kind == Kind::simple ? ConstView() : call.tensors.matrix("w")).forward(call);
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -123,6 +116,13 @@ class Aft final : public Variant {
   }
 
  private:
+  ChannelAttention kernel(ConstView w) const {
+    const ChannelBias bias = kind == Kind::full    ? ChannelBias::all
+                             : kind == Kind::local ? ChannelBias::band
+                                                   : ChannelBias::none;
+    return {bias, w, window};
+  }
+
   double reference_bias(const ReferenceCall& call, Index t, Index j) const {
     if (kind == Kind::simple) return 0;
     if (kind == Kind::full) return call.tensors.matrix("w")(t, j);

@@ -47,22 +47,28 @@ class Pass {
     after_ = arena.take_matrix(tiles_ + 1, 2 * d_);
   }
 
-  static Scratch scratch(const Problem& problem) {
+  static Scratch scratch(ChannelBias bias, const Problem& problem) {
     const Index d = problem.dim, tiles = tiles_of(problem.keys);
     const Index rows = std::min(kTile, problem.queries), keys = std::min(kTile, problem.keys);
+    // A tile of other keys, and the queries' own tile: never at a time.
+    const bool other_tiles = bias != ChannelBias::none && (!problem.causal || tiles > 1);
+    const std::size_t product = other_tiles ? product_scratch_bytes(rows, 2 * d, keys) : 0;
+    Scratch own;
+    if (problem.causal) own.worker<float>(keys * 2 * d).worker<float>(keys * d).worker<float>(d);
+    Scratch worker;
+    worker.worker<float>(rows * 2 * d)
+        .worker<float>(rows * keys)
+        .worker<float>(rows)
+        .worker<std::byte>(static_cast<Index>(std::max(product, own.worker_bytes)));
+    const Scratch adding = Scratch().worker<double>(2 * d);
     return Scratch()
         .shared<float>(tiles * d)
         .shared<float>(tiles * d)
         .shared<float>(problem.keys * 2 * d)
         .shared<float>((tiles + 1) * 2 * d)
         .shared<float>((tiles + 1) * 2 * d)
-        .worker<float>(rows * 2 * d)
-        .worker<float>(rows * keys)
-        .worker<float>(rows)
-        .worker<float>(keys * 2 * d)
-        .worker<float>(keys * d)
-        .worker<float>(d)
-        .worker<std::byte>(static_cast<Index>(product_scratch_bytes(rows, 2 * d, keys)));
+        .worker<std::byte>(
+            static_cast<Index>(std::max(worker.worker_bytes, adding.worker_bytes)));
   }
 
   void run() {
@@ -336,7 +342,9 @@ class Pass {
 
 }  // namespace
 
-Scratch ChannelAttention::scratch(const Problem& problem) { return Pass::scratch(problem); }
+Scratch ChannelAttention::scratch(const Problem& problem) const {
+  return Pass::scratch(bias, problem);
+}
 
 void ChannelAttention::forward(const Call& call) const { Pass(*this, call).run(); }
 

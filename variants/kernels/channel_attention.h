@@ -23,7 +23,8 @@ struct ChannelAttention {
   ConstView bias_values;
   Index window;  ///< band: pairs less than this apart have a bias
 
-  static Scratch scratch(const Problem& problem);
+  /// With the bias values or without them.
+  Scratch scratch(const Problem& problem) const;
   /// Reads q, k, v, problem and run of the call, and writes its `out`. dim is value_dim; causal
   /// queries lie among the keys.
   void forward(const Call& call) const;

@@ -185,14 +185,19 @@ Scratch LinearAttention::scratch(const Problem& problem) const {
   const Index rows = std::min(chunk, std::max(problem.keys, problem.queries));
   const Index features = map.features(problem.dim);
   const Index state = State::size(features, problem.value_dim);
-  const std::size_t inside = std::max({product_scratch_bytes(rows, problem.value_dim, features),
-                                       product_scratch_bytes(rows, rows, features),
-                                       product_scratch_bytes(features, problem.value_dim, rows),
-                                       multiply_lower_scratch_bytes(rows, problem.value_dim, rows),
-                                       map.scratch_bytes(rows, problem.dim)});
+  const std::size_t mapping = map.scratch_bytes(rows, problem.dim);
+  const std::size_t adding = product_scratch_bytes(features, problem.value_dim, rows);
+  std::size_t writing = std::max(mapping, product_scratch_bytes(rows, problem.value_dim, features));
+  if (problem.causal) {
+    writing = std::max({writing, adding, product_scratch_bytes(rows, rows, features),
+                        multiply_lower_scratch_bytes(rows, problem.value_dim, rows)});
+  }
+  writing += Scratch().worker<float>(state).worker_bytes;
+  // Segments of keys are summed before segments of queries are written.
+  const Index states = Segments(problem, chunk).states(problem);
+  const std::size_t inside = std::max(states > 0 ? std::max(mapping, adding) : 0, writing);
   return Scratch()
-      .shared<float>(Segments(problem, chunk).states(problem) * state)
-      .worker<float>(state)
+      .shared<float>(states * state)
       .worker<float>(rows * features)
       .worker<float>(rows * features)
       .worker<float>(rows * rows)
