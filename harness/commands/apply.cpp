@@ -42,11 +42,11 @@ void require_finite(const LayerOutput& output, const std::string& expression) {
 }
 
 /// `o` has as many axes as `q` has in the input file.
-Array to_array(std::vector<float> values, std::vector<Index> shape, std::size_t rank) {
+Array to_array(const LayerOutput::Floats& values, std::vector<Index> shape, std::size_t rank) {
   Array array;
   shape.erase(shape.begin(), shape.end() - static_cast<std::ptrdiff_t>(rank));
   array.shape = std::move(shape);
-  array.floats = std::move(values);
+  array.floats.assign(values.begin(), values.end());
   return array;
 }
 
@@ -73,16 +73,20 @@ int run_apply(const ParsedOptions& options) {
     throw Error(expression.text() + ": has no row log-sum-exp, because it is no softmax over keys");
   }
   LayerOutput output;
+  executor.poison(output, want_log_sum_exp);
   executor.run(output, want_log_sum_exp);
+  if (!executor.intact() || !output.intact()) {
+    throw std::runtime_error(expression.text() + ": wrote beside its scratch or its output");
+  }
   require_finite(output, expression.text());
 
   const auto rank = static_cast<std::size_t>(input.rank);
   TensorFile result;
-  result.tensors["o"] = to_array(
-      std::move(output.out), {output.batch, output.heads, output.queries, output.value_dim}, rank);
+  result.tensors["o"] =
+      to_array(output.out, {output.batch, output.heads, output.queries, output.value_dim}, rank);
   if (want_log_sum_exp) {
-    result.tensors["log_sum_exp"] = to_array(
-        std::move(output.log_sum_exp), {output.batch, output.heads, output.queries}, rank - 1);
+    result.tensors["log_sum_exp"] =
+        to_array(output.log_sum_exp, {output.batch, output.heads, output.queries}, rank - 1);
   }
   result.metadata = {{"variant", layer.resolved()},
                      {"seed", std::to_string(seed)},

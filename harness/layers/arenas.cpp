@@ -8,14 +8,14 @@ namespace subquad {
 namespace {
 
 /// Touches every page, so that no page fault falls into a pass.
-AlignedMemory touched(std::size_t bytes) {
-  AlignedMemory memory(bytes);
+GuardedMemory touched(std::size_t bytes) {
+  GuardedMemory memory(bytes);
   if (bytes > 0) std::memset(memory.data(), 0, bytes);
   return memory;
 }
 
 /// In debug builds what was never written reads as NaN.
-void poison([[maybe_unused]] const AlignedMemory& memory, [[maybe_unused]] std::size_t bytes) {
+void poison([[maybe_unused]] const GuardedMemory& memory, [[maybe_unused]] std::size_t bytes) {
 #ifndef NDEBUG
   if (bytes > 0) std::memset(memory.data(), 0xFF, bytes);
 #endif

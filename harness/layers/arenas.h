@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "layers/aligned_memory.h"
+#include "layers/guarded_memory.h"
 #include "layers/team.h"
 #include "subquad/run.h"
 
@@ -11,7 +11,7 @@ namespace subquad {
 /// Scratch memory of one member of a team and what it did in the last pass. Apart from the others'
 /// by more than a cache line, so that counting does not slow them down.
 struct alignas(128) MemberMemory {
-  AlignedMemory shared_memory, worker_memory;
+  GuardedMemory shared_memory, worker_memory;
   Arena shared;
   Worker worker;
   std::size_t shared_high_water = 0, worker_high_water = 0;

@@ -12,10 +12,10 @@ using MatrixOf = ConstView (LayerInput::*)(Index sequence, Index head) const;
 
 /// All heads beside one another: [rows, heads x columns].
 ConstView assembled(const LayerInput& input, MatrixOf matrix, Index sequence,
-                    std::vector<AlignedMemory>& owned) {
+                    std::vector<GuardedMemory>& owned) {
   const ConstView first = (input.*matrix)(sequence, 0);
   const Index columns = first.cols * input.heads;
-  AlignedMemory memory(static_cast<std::size_t>(first.rows * columns) * sizeof(float));
+  GuardedMemory memory(static_cast<std::size_t>(first.rows * columns) * sizeof(float));
   const View whole(memory.as<float>(), first.rows, columns);
   for (Index head = 0; head < input.heads; ++head) {
     const ConstView part = (input.*matrix)(sequence, head);

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "inputs/input.h"
-#include "layers/aligned_memory.h"
+#include "layers/guarded_memory.h"
 #include "layers/layer.h"
 
 namespace subquad {
@@ -19,7 +19,7 @@ Problem sequence_problem(const Layer& layer, const LayerInput& input, Index sequ
 /// What one call reads: rows that count only, nothing that the variant does not consume.
 struct CallInputs {
   ConstView q, k, v, x;
-  std::vector<AlignedMemory> owned;  ///< matrices put together for `Scope::layer`
+  std::vector<GuardedMemory> owned;  ///< matrices put together for `Scope::layer`
 };
 CallInputs inputs_of_call(const Layer& layer, const LayerInput& input, Index sequence, Index call);
 

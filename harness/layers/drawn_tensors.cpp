@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "expressions/settings.h"
-#include "layers/aligned_memory.h"
+#include "layers/guarded_memory.h"
 #include "layers/tensor_declarations.h"
 #include "subquad/error.h"
 
@@ -34,7 +34,7 @@ struct Elements {
     }
   }
 
-  AlignedMemory memory;
+  GuardedMemory memory;
   Index count;
 };
 

@@ -22,7 +22,7 @@ struct PlannedCall {
   const Tensors* tensors;
   Scratch scratch;
   std::span<std::byte> prepared;
-  AlignedMemory layer_out;  ///< of `Scope::layer`: [queries, heads x value_dim]
+  GuardedMemory layer_out;  ///< of `Scope::layer`: [queries, heads x value_dim]
 };
 
 /// One call of `prepare` for the heads that share its keys.
@@ -48,7 +48,66 @@ void require_accepted(const Layer& layer, const PlannedCall& planned, Index leng
               " keys: " + reason);
 }
 
+/// Largest scratch of a call of the layer, each kind by itself.
+Scratch largest_scratch(const Layer& layer) {
+  Scratch largest;
+  for (Index call = 0; call < layer.distinct(); ++call) {
+    const Scratch scratch = layer.variant(call).scratch(layer.problem());
+    largest.shared_bytes = std::max(largest.shared_bytes, scratch.shared_bytes);
+    largest.worker_bytes = std::max(largest.worker_bytes, scratch.worker_bytes);
+  }
+  return largest;
+}
+
+/// Calls run side by side where there are at least as many as threads.
+bool run_side_by_side(Index calls, int threads) { return calls >= threads; }
+
+std::size_t arena_bytes(const Scratch& largest, bool side_by_side, int threads) {
+  // Spread over the team, calls run one at a time and need one shared arena.
+  const auto members = static_cast<std::size_t>(threads);
+  return (side_by_side ? members : 1) * largest.shared_bytes + members * largest.worker_bytes;
+}
+
+/// Of one sequence.
+std::size_t prepared_bytes(const Layer& layer, Index key_heads) {
+  const Index group = layer.heads() / key_heads;
+  if (layer.scope() == Scope::layer || group == 1) return 0;
+  std::size_t bytes = 0;
+  for (Index head = 0; head < layer.heads(); ++head) {
+    // The first of those heads of a group that have the same variant stands for all of them.
+    const Index place = head % group;
+    const bool is_first = place < layer.distinct();
+    const bool is_shared = place + layer.distinct() < group;
+    if (!is_first || !is_shared || !prepares_alike(layer.variant(head), layer.problem())) continue;
+    bytes += padded_bytes(layer.variant(head).prepared_bytes(layer.problem()));
+  }
+  return bytes;
+}
+
 }  // namespace
+
+std::size_t declared_scratch(const Layer& layer, Index batch, Index key_heads, int threads) {
+  const bool side_by_side = run_side_by_side(layer.calls() * batch, threads);
+  return arena_bytes(largest_scratch(layer), side_by_side, threads) +
+         static_cast<std::size_t>(batch) * prepared_bytes(layer, key_heads);
+}
+
+std::size_t layout_bytes(const Layer& layer, const Problem& head_problem, Index batch) {
+  if (layer.scope() != Scope::layer) return 0;
+  const Consumes consumes = layer.consumes();
+  const Problem& p = head_problem;
+  const Index columns = (consumes.q ? p.queries * p.dim : 0) + (consumes.k ? p.keys * p.dim : 0) +
+                        (consumes.v ? p.keys * p.value_dim : 0) +
+                        (consumes.x ? p.queries * p.value_dim : 0) + p.queries * p.value_dim;
+  return sizeof(float) * static_cast<std::size_t>(batch * layer.heads() * columns);
+}
+
+bool LayerOutput::intact() const {
+  return guards_intact(reinterpret_cast<const std::byte*>(out.data()),
+                       out.capacity() * sizeof(float)) &&
+         guards_intact(reinterpret_cast<const std::byte*>(log_sum_exp.data()),
+                       log_sum_exp.capacity() * sizeof(float));
+}
 
 View LayerOutput::of(Index sequence, Index head) {
   return {out.data() + (sequence * heads + head) * queries * value_dim, queries, value_dim};
@@ -66,7 +125,7 @@ struct Executor::Impl {
     for (Index sequence = 0; sequence < input.batch; ++sequence) {
       for (Index call = 0; call < layer.calls(); ++call) plan(sequence, call, tensors);
     }
-    side_by_side = static_cast<Index>(calls.size()) >= team.size();
+    side_by_side = run_side_by_side(static_cast<Index>(calls.size()), team.size());
     plan_preparations();
     allocate_arenas();
   }
@@ -81,7 +140,7 @@ struct Executor::Impl {
     planned.scratch = layer.variant(call).scratch(planned.problem);
     if (layer.scope() == Scope::layer) {
       planned.layer_out =
-          AlignedMemory(sizeof(float) * static_cast<std::size_t>(planned.problem.queries *
+          GuardedMemory(sizeof(float) * static_cast<std::size_t>(planned.problem.queries *
                                                                  planned.problem.value_dim));
     }
     calls.push_back(std::move(planned));
@@ -115,7 +174,7 @@ struct Executor::Impl {
       preparations.push_back({reader.front(), size, bytes});
       bytes += padded_bytes(size);
     }
-    prepared_memory = AlignedMemory(bytes);
+    prepared_memory = GuardedMemory(bytes);
     std::fill_n(prepared_memory.data(), bytes, std::byte{0});
     for (std::size_t i = 0; i < readers.size(); ++i) {
       const Preparation& one = preparations[i];
@@ -261,7 +320,7 @@ struct Executor::Impl {
   bool side_by_side = true;
   std::vector<PlannedCall> calls;
   std::vector<Preparation> preparations;
-  AlignedMemory prepared_memory;
+  GuardedMemory prepared_memory;
   std::vector<MemberMemory> members;
 };
 
@@ -273,6 +332,22 @@ Executor::~Executor() = default;
 
 void Executor::run(LayerOutput& output, bool want_log_sum_exp) {
   impl_->run(output, want_log_sum_exp);
+}
+
+void Executor::poison(LayerOutput& output, bool want_log_sum_exp) const {
+  impl_->size(output, want_log_sum_exp);
+  constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
+  std::ranges::fill(output.out, kPoison);
+  std::ranges::fill(output.log_sum_exp, kPoison);
+}
+
+bool Executor::intact() const {
+  const auto whole = [](const MemberMemory& member) {
+    return member.shared_memory.intact() && member.worker_memory.intact();
+  };
+  return impl_->prepared_memory.intact() && std::ranges::all_of(impl_->members, whole) &&
+         std::ranges::all_of(impl_->calls,
+                             [](const PlannedCall& planned) { return planned.layer_out.intact(); });
 }
 
 Work Executor::executed() const {

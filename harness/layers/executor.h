@@ -5,15 +5,21 @@
 
 #include "inputs/input.h"
 #include "layers/drawn_tensors.h"
+#include "layers/guarded_memory.h"
 #include "layers/layer.h"
 
 namespace subquad {
 
 /// Result of a layer: out [batch, heads, queries, value_dim]; row log-sum-exps where asked for.
 struct LayerOutput {
+  using Floats = std::vector<float, GuardedAllocator<float>>;
+
   Index batch = 0, heads = 0, queries = 0, value_dim = 0;
-  std::vector<float> out;
-  std::vector<float> log_sum_exp;  ///< [batch, heads, queries] or empty
+  Floats out;
+  Floats log_sum_exp;  ///< [batch, heads, queries] or empty
+
+  /// False once something was written beside either.
+  bool intact() const;
 
   View of(Index sequence, Index head);
   ConstView of(Index sequence, Index head) const;
@@ -24,6 +30,11 @@ struct ArenaUse {
   std::size_t declared = 0;    ///< scratch as declared, for all arenas in use
   std::size_t high_water = 0;  ///< taken at the most, summed over arenas
 };
+
+/// Scratch that an `Executor` of this layer allocates, in bytes, on sequences of full length.
+std::size_t declared_scratch(const Layer& layer, Index batch, Index key_heads, int threads);
+/// What it allocates beside that for `Scope::layer`: heads put together, inputs and output.
+std::size_t layout_bytes(const Layer& layer, const Problem& head_problem, Index batch);
 
 /// Runs a layer on an input. Memory for scratch, prepared keys and what `Scope::layer` needs put
 /// together is allocated and touched by the constructor, so that `run` allocates nothing of its
@@ -38,6 +49,8 @@ class Executor {
   Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads);
   ~Executor();
 
+  /// Sizes `output` and fills it with NaN, so that what `run` leaves unwritten is seen.
+  void poison(LayerOutput& output, bool want_log_sum_exp = false) const;
   /// One forward pass over all sequences and heads into `output`, which is sized if it is not.
   /// Rows beyond a sequence's length are set to zero, their log-sum-exp to -infinity. For
   /// `Scope::layer` every head gets the log-sum-exp of the row. What a variant throws is thrown
@@ -46,6 +59,8 @@ class Executor {
 
   Work executed() const;  ///< of the last run
   ArenaUse arena() const;
+  /// False once something was written beside the memory that this owns.
+  bool intact() const;
   int threads_used() const;  ///< threads that took part in the last run
 
  private:
