@@ -130,6 +130,33 @@ TEST_F(Measure, MemoryFiguresAgree) {
   }
 }
 
+// Predicted before, allocated, and taken: one figure. Hooks see nothing beside it, and resident
+// memory grows by it and the output, in whole pages.
+TEST_F(Measure, EveryVariantTakesTheMemoryThatItDeclares) {
+  for (const CatalogueEntry& entry : Catalogue::instance().entries()) {
+    if (entry.origin != "built-in") continue;
+    for (const bool causal : {false, true}) {
+      for (const Index length : {61, 64, 300}) {
+        Experiment e = single(std::string(entry.info().name));
+        e.lengths = {length};
+        e.causal = {causal};
+        e.rounds = 0;
+        Record declared = blank_record(e, make_input_of(e), problem_of(e, make_input_of(e)));
+        declare_point(declared);
+        if (declared.status == Status::refused) continue;
+        const Record record = measured(e);
+        const std::string what =
+            record.resolved + (causal ? ", causal, n = " : ", n = ") + std::to_string(length);
+        EXPECT_EQ(record.predicted_bytes, declared.predicted_bytes) << what;
+        EXPECT_EQ(record.scratch_declared_bytes, record.scratch_bytes) << what;
+        EXPECT_EQ(record.heap_allocations, 0u) << what;
+        EXPECT_EQ(record.heap_bytes, 0u) << what;
+        EXPECT_EQ(record.status, Status::ok) << what << ": " << record.reason;
+      }
+    }
+  }
+}
+
 TEST_F(Measure, PassesAreTimed) {
   PointMeasurement point(single("mean"));
   point.check();

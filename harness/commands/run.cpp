@@ -37,10 +37,13 @@ void print_outcome(const RunSummary& summary, Clock::time_point start) {
     fmt::print("Everything is there: all {} points were measured before; records in {}.\n",
                summary.points, summary.folder);
   } else {
-    fmt::print("Measured {} points in {}{}; records in {}.\n", summary.measured,
-               duration_text(seconds_since(start)),
-               summary.there > 0 ? fmt::format(" ({} were there)", summary.there) : "",
-               summary.folder);
+    const double seconds = seconds_since(start);
+    fmt::print(
+        "Measured {} points in {}{}; records in {}.\n", summary.measured, duration_text(seconds),
+        summary.there > 0 ? fmt::format(" ({} were there)", summary.there) : "", summary.folder);
+    fmt::print(
+        "Forward passes took {:.1f} of {:.1f} s; {:.0f} % went into everything around them.\n",
+        summary.forward_s, seconds, 100 * (1 - summary.forward_s / seconds));
   }
 }
 

@@ -27,10 +27,12 @@ struct Experiment {
 
   Expression anchor;            ///< what speed-ups are over; default `dense`
   Index anchor_max_length = 0;  ///< no anchor beyond this many keys; 0: always one
-  int rounds = 9;
-  double min_time_s = 0.05;    ///< of one timing pass
-  Index reference_rows = 256;  ///< query rows per head that errors are taken over, at the most
-  double time_limit_s = 300;   ///< of one point
+  int rounds = 9;               ///< 0: memory and errors alone, nothing is timed
+  int draws = 1;                ///< of a variant's random tensors, over which errors are taken
+  bool pin = false;             ///< bind each point's threads to processors
+  double min_time_s = 0.05;     ///< of one timing pass
+  Index reference_rows = 256;   ///< query rows per head that errors are taken over, at the most
+  double time_limit_s = 300;    ///< of one point
   std::uint64_t memory_limit_bytes = 0;  ///< of one point; 0: three quarters of what is free
 
   std::vector<std::string> plugins;  ///< shared libraries, loaded before variants are looked up

@@ -202,7 +202,16 @@ std::vector<ExperimentOption> make_options() {
        [](const Experiment& experiment) -> Strings { return {experiment.anchor.text()}; }},
       integer({"anchor-max-length", "N", "no anchor beyond this many keys (0: always)"},
               &E::anchor_max_length, 0, kMany),
-      integer({"rounds", "N", "timing passes over all points of a group"}, &E::rounds, 1, 1000),
+      integer(
+          {"rounds", "N", "timing passes over all points of a group (0: errors and memory only)"},
+          &E::rounds, 0, 1000),
+      integer({"draws", "N", "draws of a variant's random tensors, over which errors are taken"},
+              &E::draws, 1, 1 << 20),
+      {{"pin", "BOOL", "bind the threads of each point to processors"},
+       [](Experiment& experiment, const Values& values) {
+         experiment.pin = to_switch("pin", values.back());
+       },
+       [](const Experiment& experiment) -> Strings { return {experiment.pin ? "true" : "false"}; }},
       real({"min-time", "SECONDS", "of one timing pass"}, &E::min_time_s, 0, 60),
       integer({"reference-rows", "N", "query rows per head that errors are taken over, at most"},
               &E::reference_rows, 1, kMany),

@@ -73,7 +73,7 @@ AllocationScope::~AllocationScope() {
 }
 
 AllocationCounts AllocationScope::counts() const {
-  return {allocations_.load(), releases_.load(), bytes_.load(), peak_.load()};
+  return {allocations_.load(), releases_.load(), bytes_.load(), peak_.load(), held_.load()};
 }
 
 bool AllocationScope::counts_mappings() {

@@ -13,6 +13,7 @@ struct AllocationCounts {
   std::int64_t releases = 0;
   std::int64_t bytes = 0;       ///< handed out in all
   std::int64_t peak_bytes = 0;  ///< held at the most, net of what was released; never below 0
+  std::int64_t held_bytes = 0;  ///< held now; below 0 where older blocks were released
 };
 
 /// Counts allocations of one thread, or of the whole process, from construction to destruction.

@@ -1,64 +1,25 @@
 #include "measuring/measure.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <optional>
+#include <utility>
 
 #include "experiments/points.h"
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
 #include "measuring/arithmetic.h"
-#include "measuring/metrics.h"
-#include "measuring/process.h"
+#include "measuring/errors.h"
+#include "measuring/memory_pass.h"
+#include "measuring/own_process.h"
 #include "measuring/reference.h"
-#include "records/resident.h"
 
 namespace subquad {
 namespace {
 
 constexpr const char* kPlainDense = "dense";
-
-/// Dropped mass is about softmax over fewer keys; the log-sum-exp of an estimator is another thing.
-bool tells_kept_mass(const Layer& layer) {
-  const Target target = layer.target();
-  return layer.gives_log_sum_exp() && target != Target::estimator && target != Target::operation;
-}
-
-/// Rows of a head, in double.
-std::vector<double> gather(ConstView from, const std::vector<Index>& rows) {
-  std::vector<double> gathered;
-  gathered.reserve(rows.size() * static_cast<std::size_t>(from.cols));
-  for (const Index row : rows) {
-    gathered.insert(gathered.end(), from.row(row), from.row(row) + from.cols);
-  }
-  return gathered;
-}
-
-HeadFigures figures_against(const Reference& reference, const LayerOutput& output,
-                            bool with_kept_mass) {
-  HeadFigures figures;
-  for (Index index = 0; index < static_cast<Index>(reference.heads.size()); ++index) {
-    const ReferenceHead& exact = reference.heads[static_cast<std::size_t>(index)];
-    const auto count = static_cast<Index>(exact.rows.size());
-    const std::vector<double> rows =
-        gather(output.of(index / output.heads, index % output.heads), exact.rows);
-    std::vector<double> kept;
-    if (with_kept_mass) {
-      const ConstView all(output.log_sum_exp.data() + index * output.queries, output.queries, 1);
-      kept = gather(all, exact.rows);
-    }
-    add_figures({.output = {rows.data(), count, reference.value_dim},
-                 .reference = {exact.out.data(), count, reference.value_dim},
-                 .kept_log_sum_exp = with_kept_mass ? kept.data() : nullptr,
-                 .full_log_sum_exp = with_kept_mass ? exact.log_sum_exp.data() : nullptr},
-                figures);
-  }
-  return figures;
-}
 
 /// Where the output is not finite, or empty.
 std::string not_finite(const LayerOutput& output) {
@@ -85,21 +46,34 @@ struct PointMeasurement::Impl {
     const double begin = steady_seconds();
     layer.emplace(single.variants.front(), problem, input.heads);
     tensors.emplace(*layer, single.seeds.front());
-    executor.emplace(*layer, input, *tensors, single.threads.front());
     record.setup_ns = (steady_seconds() - begin) * 1e9;
-    describe_layer(*layer, input, single.threads.front(), record);
+    describe_layer(*layer, record);
   }
 
-  void first_call() {
-    const bool can_tell = reset_resident_peak();
+  void allocate() {
     const double begin = steady_seconds();
-    executor->run(output, tells_kept_mass(*layer));
-    call_s = steady_seconds() - begin;
-    if (can_tell) record.resident_peak_bytes = resident_peak();
+    executor.emplace(*layer, input, *tensors, single.threads.front());
+    record.setup_ns += (steady_seconds() - begin) * 1e9;
+    executor->poison(output, tells_kept_mass(*layer));
+    threads_before = count_threads();
+  }
+
+  /// One forward pass that no round holds; its duration in seconds.
+  double untimed_pass(bool want_log_sum_exp) {
+    const double begin = steady_seconds();
+    executor->run(output, want_log_sum_exp);
+    const double seconds = steady_seconds() - begin;
+    record.untimed_ns += seconds * 1e9;
+    return seconds;
+  }
+
+  void first_pass() {
+    watch_memory([this] { allocate(); }, [this] { call_s = untimed_pass(tells_kept_mass(*layer)); },
+                 record);
+    threads_after = count_threads();
     const Work executed = executor->executed();
     record.executed_multiply_adds = executed.multiply_adds;
     record.executed_exponentials = executed.exponentials;
-    record.scratch_declared_bytes = executor->arena().declared;
     record.scratch_bytes = executor->arena().high_water;
     record.threads_used = executor->threads_used();
   }
@@ -109,13 +83,20 @@ struct PointMeasurement::Impl {
         reference_of(parse_expression(kPlainDense), input, problem, single.reference_rows);
     const bool own_target = record.dense_target != kPlainDense;
     const bool mass = tells_kept_mass(*layer);
-    record.error = figures_against(*dense, output, mass && !own_target);
+    OutputErrors errors = errors_against(*dense, output, input, problem, mass && !own_target);
+    record.error = std::move(errors.figures);
+    record.error_deviation = std::move(errors.deviations);
     record.reference_rows = dense->rows;
     record.sampled = dense->sampled;
+    record.draws = redrawn_errors(*layer, input, *dense, single.seeds.front(), single.draws,
+                                  single.threads.front());
     if (!own_target) return;
     const auto target =
         reference_of(parse_expression(record.dense_target), input, problem, single.reference_rows);
-    if (target) record.target_error = figures_against(*target, output, mass);
+    if (!target) return;
+    errors = errors_against(*target, output, input, problem, mass);
+    record.target_error = std::move(errors.figures);
+    record.target_error_deviation = std::move(errors.deviations);
   }
 
   void take_arithmetic() {
@@ -128,12 +109,34 @@ struct PointMeasurement::Impl {
   /// How often to call in one pass: by a second call, if the first was short, for that one also
   /// warmed caches and page tables.
   void prepare_timing() {
-    if (call_s < single.min_time_s) {
-      const double begin = steady_seconds();
-      executor->run(output);
-      call_s = steady_seconds() - begin;
+    if (single.rounds == 0) return;
+    if (call_s < single.min_time_s) call_s = untimed_pass(false);
+    timer.emplace([this] { executor->run(output); }, calls_for(single.min_time_s, call_s),
+                  kCallTimes);
+  }
+
+  std::string complaint() const {
+    if (threads_after > threads_before) {
+      return fmt::format("left {} running",
+                         threads_after - threads_before == 1
+                             ? "a thread"
+                             : fmt::format("{} threads", threads_after - threads_before));
     }
-    timer.emplace([this] { executor->run(output); }, calls_for(single.min_time_s, call_s));
+    if (!output.intact()) return "wrote beside its output";
+    if (!executor->intact()) return "wrote beside its scratch";
+    return {};
+  }
+
+  /// Why the point's figures are not to be trusted, or empty.
+  std::string doubt() const {
+    if (std::string reason = complaint(); !reason.empty()) return reason;
+    if (std::string reason = not_finite(output); !reason.empty()) return reason;
+    // Not <=, so that an error that is no number does not pass.
+    if (record.arithmetic_error >= 0 && !(record.arithmetic_error <= record.arithmetic_tolerance)) {
+      return fmt::format("arithmetic error {:.2g} is beyond {:.2g}", record.arithmetic_error,
+                         record.arithmetic_tolerance);
+    }
+    return {};
   }
 
   Experiment single;
@@ -143,6 +146,7 @@ struct PointMeasurement::Impl {
   std::optional<DrawnTensors> tensors;
   std::optional<Executor> executor;
   LayerOutput output;
+  int threads_before = 0, threads_after = 0;
   double call_s = 0;
   std::optional<Timer> timer;
   Record record;
@@ -154,22 +158,25 @@ PointMeasurement::~PointMeasurement() = default;
 
 void PointMeasurement::check() {
   Impl& my = *impl_;
-  my.first_call();
-  my.record.status = Status::ok;
-  my.record.reason = not_finite(my.output);
-  my.take_errors();
+  // First, because it runs the variant's code: pages of the program are then in memory, and the
+  // first pass shows what the variant takes.
   my.take_arithmetic();
-  // Not <=, so that an error that is no number does not pass.
-  if (my.record.reason.empty() && my.record.arithmetic_error >= 0 &&
-      !(my.record.arithmetic_error <= my.record.arithmetic_tolerance)) {
-    my.record.reason = fmt::format("arithmetic error {:.2g} is beyond {:.2g}",
-                                   my.record.arithmetic_error, my.record.arithmetic_tolerance);
-  }
-  if (!my.record.reason.empty()) my.record.status = Status::mistrusted;
+  my.first_pass();
+  my.record.reason = my.doubt();
+  my.record.status = my.record.reason.empty() ? Status::ok : Status::mistrusted;
+  my.take_errors();
   my.prepare_timing();
 }
 
-TimedPass PointMeasurement::time() { return impl_->timer->pass(); }
+TimedPass PointMeasurement::time() {
+  impl_->threads_before = count_threads();
+  const TimedPass pass = impl_->timer->pass();
+  impl_->threads_after = count_threads();
+  return pass;
+}
+
+std::string PointMeasurement::complaint() const { return impl_->complaint(); }
 const Record& PointMeasurement::record() const { return impl_->record; }
+Record& PointMeasurement::record() { return impl_->record; }
 
 }  // namespace subquad

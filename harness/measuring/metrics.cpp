@@ -78,30 +78,72 @@ double dropped_mass(const Comparison& c) {
   return rows == 0 ? 0 : 1 - kept / static_cast<double>(rows);
 }
 
+/// Share of the variance that is left in a sample without replacement (Cochran, "Sampling
+/// Techniques", 1977, section 2.6).
+double finite_population(Index sample, Index population) {
+  return 1 - static_cast<double>(sample) / static_cast<double>(population);
+}
+
+/// The squared error is the ratio of two means over rows, whose variance is, to first order, that
+/// of the residuals (Cochran, section 6.3); the root halves its relative deviation.
+double relative_error_deviation(const Comparison& c, Index population) {
+  const auto output = as_eigen(c.output), reference = as_eigen(c.reference);
+  const Eigen::VectorXd squares = (output - reference).rowwise().squaredNorm();
+  const Eigen::VectorXd sizes = reference.rowwise().squaredNorm();
+  const auto count = static_cast<double>(c.output.rows);
+  if (count < 2 || sizes.sum() == 0) return kNaN;
+  const double squared = squares.sum() / sizes.sum();
+  if (squared == 0) return 0;
+  const double residual = (squares - squared * sizes).squaredNorm() / (count - 1);
+  const double variance = finite_population(c.output.rows, population) * residual / count;
+  return std::sqrt(variance) / sizes.mean() / (2 * std::sqrt(squared));
+}
+
+double dropped_mass_deviation(const Comparison& c, Index population) {
+  std::vector<double> kept;
+  for (Index i = 0; i < c.output.rows; ++i) {
+    if (c.full_log_sum_exp[i] == -kInfinity) continue;
+    kept.push_back(std::exp(c.kept_log_sum_exp[i] - c.full_log_sum_exp[i]));
+  }
+  if (kept.size() < 2) return kNaN;
+  const auto count = static_cast<double>(kept.size());
+  const Eigen::Map<const Eigen::VectorXd> mass(kept.data(), static_cast<Index>(kept.size()));
+  const double variance = (mass.array() - mass.mean()).square().sum() / (count - 1);
+  return std::sqrt(finite_population(c.output.rows, population) * variance / count);
+}
+
 constexpr Metric kMetrics[] = {
     {kHeadlineMetric, "relative error", "1", Better::lower, false,
-     "Frobenius norm of the difference over that of the exact output", relative_error},
+     "Frobenius norm of the difference over that of the exact output", relative_error,
+     relative_error_deviation},
     {"spectral_error", "relative spectral error", "1", Better::lower, false,
-     "largest singular value of the difference over that of the exact output", spectral_error},
+     "largest singular value of the difference over that of the exact output", spectral_error,
+     nullptr},
     {"cosine", "cosine", "1", Better::higher, false,
-     "cosine of the angle between output and exact output, each taken as one vector", cosine},
+     "cosine of the angle between output and exact output, each taken as one vector", cosine,
+     nullptr},
     {"max_abs_error", "largest error", "v", Better::lower, false,
-     "largest absolute difference of one element", max_abs_error},
+     "largest absolute difference of one element", max_abs_error, nullptr},
     {"row_error_p50", "row error, median", "1", Better::lower, false,
      "median over query rows of the row's relative error",
-     [](const Comparison& c) { return row_error(c, 0.5); }},
+     [](const Comparison& c) { return row_error(c, 0.5); }, nullptr},
     {"row_error_p90", "row error, 90 %", "1", Better::lower, false,
      "90 % quantile over query rows of the row's relative error",
-     [](const Comparison& c) { return row_error(c, 0.9); }},
+     [](const Comparison& c) { return row_error(c, 0.9); }, nullptr},
     {"row_error_p99", "row error, 99 %", "1", Better::lower, false,
      "99 % quantile over query rows of the row's relative error",
-     [](const Comparison& c) { return row_error(c, 0.99); }},
+     [](const Comparison& c) { return row_error(c, 0.99); }, nullptr},
     {"row_error_max", "row error, worst", "1", Better::lower, false,
-     "largest relative error of one query row",
-     [](const Comparison& c) { return row_error(c, 1); }},
+     "largest relative error of one query row", [](const Comparison& c) { return row_error(c, 1); },
+     nullptr},
     {"dropped_mass", "dropped mass", "1", Better::lower, true,
-     "1 - mean over query rows of the attention mass of the keys that were kept", dropped_mass},
+     "1 - mean over query rows of the attention mass of the keys that were kept", dropped_mass,
+     dropped_mass_deviation},
 };
+
+bool can_tell(const Metric& metric, const Comparison& comparison) {
+  return !metric.needs_log_sum_exp || comparison.kept_log_sum_exp != nullptr;
+}
 
 }  // namespace
 
@@ -119,8 +161,17 @@ const Metric& find_metric(std::string_view key) {
 void add_figures(const Comparison& comparison, HeadFigures& figures) {
   const bool finite = as_eigen(comparison.output).allFinite();
   for (const Metric& metric : kMetrics) {
-    if (metric.needs_log_sum_exp && comparison.kept_log_sum_exp == nullptr) continue;
+    if (!can_tell(metric, comparison)) continue;
     figures[std::string(metric.key)].push_back(finite ? metric.figure(comparison) : kNaN);
+  }
+}
+
+void add_deviations(const Comparison& comparison, Index population, HeadFigures& deviations) {
+  const bool finite = as_eigen(comparison.output).allFinite();
+  for (const Metric& metric : kMetrics) {
+    if (metric.deviation == nullptr || !can_tell(metric, comparison)) continue;
+    deviations[std::string(metric.key)].push_back(finite ? metric.deviation(comparison, population)
+                                                         : kNaN);
   }
 }
 

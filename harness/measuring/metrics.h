@@ -32,6 +32,9 @@ struct Metric {
   bool needs_log_sum_exp;
   std::string_view doc;
   double (*figure)(const Comparison&);
+  /// Standard error of the figure as an estimate of that over all of `population` rows, of which
+  /// those compared are a sample without replacement. Null where it is not known.
+  double (*deviation)(const Comparison&, Index population);
 };
 
 /// Every metric, the headline first. The only list of them there is.
@@ -44,5 +47,7 @@ const Metric& find_metric(std::string_view key);
 /// Appends the figures of one head, to be called in order of (sequence, head). Metrics that need a
 /// log-sum-exp are left out where there is none.
 void add_figures(const Comparison& comparison, HeadFigures& figures);
+/// The same of their standard errors, where those are known.
+void add_deviations(const Comparison& comparison, Index population, HeadFigures& deviations);
 
 }  // namespace subquad

@@ -1,5 +1,6 @@
 #include "experiments/points.h"
 #include "layers/drawn_tensors.h"
+#include "layers/executor.h"
 #include "measuring/measure.h"
 #include "records/machine.h"
 
@@ -10,48 +11,51 @@ std::uint64_t float_bytes(const LayerInput& input) {
   return sizeof(float) * (input.q.size() + input.k.size() + input.v.size() + input.x.size());
 }
 
+std::uint64_t& bytes_of_role(Role role, Record& record) {
+  switch (role) {
+    case Role::learned:
+    case Role::running:
+      return record.parameter_bytes;
+    case Role::random:
+      return record.random_bytes;
+    case Role::choice:
+      return record.choice_bytes;
+    case Role::saved:
+      return record.saved_bytes;
+  }
+  throw std::logic_error("bytes_of_role: no such role");
+}
+
 void add_tensor_bytes(const Layer& layer, Record& record) {
   for (Index call = 0; call < layer.calls(); ++call) {
     for (const TensorInfo& info : tensor_infos(layer.variant(call), layer.problem())) {
       if (info.sharing != Sharing::head && call >= layer.distinct()) continue;
-      switch (info.role) {
-        case Role::learned:
-        case Role::running:
-          record.parameter_bytes += info.bytes();
-          break;
-        case Role::random:
-          record.random_bytes += info.bytes();
-          break;
-        case Role::choice:
-          record.choice_bytes += info.bytes();
-          break;
-        case Role::saved:
-          break;  // of training, which forward alone does not pay for
-      }
+      const bool per_sequence = info.role == Role::choice || info.role == Role::saved;
+      const auto copies = static_cast<std::uint64_t>(per_sequence ? record.batch : 1);
+      bytes_of_role(info.role, record) += copies * info.bytes();
     }
   }
 }
 
-/// Scratch of all calls that run side by side.
-std::uint64_t predicted_scratch(const Layer& layer, const LayerInput& input, int threads) {
-  std::uint64_t shared = 0, worker = 0;
-  for (Index call = 0; call < layer.distinct(); ++call) {
-    const Scratch scratch = layer.variant(call).scratch(layer.problem());
-    shared = std::max<std::uint64_t>(shared, scratch.shared_bytes);
-    worker = std::max<std::uint64_t>(worker, scratch.worker_bytes);
-  }
-  const bool side_by_side = layer.calls() * input.batch >= threads;
-  return (side_by_side ? static_cast<std::uint64_t>(threads) : 1) * shared +
-         static_cast<std::uint64_t>(threads) * worker;
+std::uint64_t output_bytes(const Layer& layer, const Record& record) {
+  const Problem& problem = record.problem;
+  const Index columns = problem.value_dim + (tells_kept_mass(layer) ? 1 : 0);
+  return sizeof(float) *
+         static_cast<std::uint64_t>(record.batch * record.heads * problem.queries * columns);
 }
 
 }  // namespace
 
+bool tells_kept_mass(const Layer& layer) {
+  const Target target = layer.target();
+  return layer.gives_log_sum_exp() && target != Target::estimator && target != Target::operation;
+}
+
 Record blank_record(const Experiment& single, const LayerInput& input, const Problem& problem) {
   Record record;
   record.build = build_of(single.variants.front());
-  record.key = point_key(single, record.build, false);
   record.machine = machine_identity();
+  record.key = point_key(single, record.build, false);
   record.experiment = single.name;
   record.variant = record.resolved = single.variants.front().text();
   record.family = single.variants.front().name;
@@ -66,25 +70,41 @@ Record blank_record(const Experiment& single, const LayerInput& input, const Pro
   record.threads = single.threads.front();
   record.command = repeat_command(single);
   record.input_bytes = float_bytes(input);
+  // Of shorter sequences less work is asked for.
+  record.cost_exact = input.lengths.empty();
   return record;
 }
 
-void describe_layer(const Layer& layer, const LayerInput& input, int threads, Record& record) {
+void describe_layer(const Layer& layer, Record& record) {
   record.resolved = layer.resolved();
   record.target = to_string(layer.target());
   record.dense_target = layer.dense_target();
   const Cost cost = layer.cost();
-  const auto batch = static_cast<double>(input.batch);
+  const auto batch = static_cast<double>(record.batch);
   record.useful_multiply_adds = batch * cost.useful.multiply_adds;
   record.useful_exponentials = batch * cost.useful.exponentials;
   record.useful_bytes = batch * cost.bytes;
-  record.cost_exact = cost.exact && input.lengths.empty();
+  record.cost_exact = record.cost_exact && cost.exact;
   add_tensor_bytes(layer, record);
-  const auto out =
-      static_cast<std::uint64_t>(input.batch * input.heads * input.queries * input.value_dim);
-  record.predicted_bytes = record.input_bytes + sizeof(float) * out + record.parameter_bytes +
-                           record.random_bytes + record.choice_bytes +
-                           predicted_scratch(layer, input, threads);
+  record.output_bytes = output_bytes(layer, record);
+  record.scratch_declared_bytes =
+      declared_scratch(layer, record.batch, record.key_heads, record.threads);
+  record.layout_bytes = layout_bytes(layer, record.problem, record.batch);
+  record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
+                           record.random_bytes + record.choice_bytes + record.saved_bytes +
+                           record.state_bytes + record.scratch_declared_bytes + record.layout_bytes;
+}
+
+void declare_point(Record& record) {
+  try {
+    const Layer layer(parse_expression(record.variant), record.problem, record.heads);
+    record.reason = layer.refuses();
+    record.status = record.reason.empty() ? Status::ok : Status::refused;
+    if (record.reason.empty()) describe_layer(layer, record);
+  } catch (const std::exception& error) {
+    record.status = Status::failed;
+    record.reason = error.what();
+  }
 }
 
 }  // namespace subquad

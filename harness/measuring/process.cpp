@@ -5,9 +5,9 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,9 +16,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 #include <system_error>
 
+#include "records/resident.h"
 #include "subquad/error.h"
 
 extern char** environ;
@@ -28,6 +30,10 @@ namespace {
 
 /// Where the child finds its end of the channel.
 constexpr int kChildChannel = 3;
+/// What a record may be long, generously.
+constexpr std::size_t kLongestLine = std::size_t{64} << 20;
+/// Of what a process prints.
+constexpr std::size_t kKeptOutput = 400;
 
 [[noreturn]] void fail(const char* what, int code) {
   throw std::system_error(code, std::generic_category(), what);
@@ -78,6 +84,13 @@ bool receive_more(int file, std::string& buffer) {
   return true;
 }
 
+/// The same file under a number above the child's own, so that moving it in place closes none.
+int moved_up(int file) {
+  const int moved = ::fcntl(file, F_DUPFD_CLOEXEC, kChildChannel + 1);
+  ::close(file);
+  return moved;
+}
+
 pid_t spawn(const std::vector<std::string>& arguments, int channel, int output) {
   posix_spawn_file_actions_t files;
   ::posix_spawn_file_actions_init(&files);
@@ -113,36 +126,40 @@ pid_t spawn(const std::vector<std::string>& arguments, int channel, int output) 
 }  // namespace
 
 ChildProcess::ChildProcess(const std::vector<std::string>& arguments) {
-  int ends[2];
+  int ends[2], printing[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair", errno);
-  // Numbers above the child's own, so that moving one in place closes none.
-  const int theirs = ::fcntl(ends[1], F_DUPFD_CLOEXEC, kChildChannel + 1);
-  ::close(ends[1]);
   channel_ = ends[0];
-  const int output = ::memfd_create("subquad output", MFD_CLOEXEC);
-  if (output >= 0) {
-    output_ = ::fcntl(output, F_DUPFD_CLOEXEC, kChildChannel + 1);
-    ::close(output);
-  }
-  if (theirs < 0 || output_ < 0) fail("files for a point's process", errno);
+  if (::pipe2(printing, O_CLOEXEC) != 0) fail("pipe", errno);
+  output_ = printing[0];
+  ::fcntl(output_, F_SETFL, O_NONBLOCK);
+  const int theirs = moved_up(ends[1]), their_output = moved_up(printing[1]);
+  if (theirs < 0 || their_output < 0) fail("files for a point's process", errno);
+  memory_kills_before_ = system_memory_kills();
   std::vector<std::string> words = {"subquad"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   words.insert(words.end(), {"--channel", std::to_string(kChildChannel)});
-  pid_ = spawn(words, theirs, output_);
+  pid_ = spawn(words, theirs, their_output);
+  // By number: glibc 2.36 declares the function without C linkage.
+  process_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
   ::close(theirs);
+  ::close(their_output);
 }
 
 ChildProcess::~ChildProcess() {
   kill();
   wait();
+  ::close(process_);
   ::close(channel_);
   ::close(output_);
 }
 
 void ChildProcess::send(const std::string& line) { send_all(channel_, line); }
 
-ChildProcess::Reply ChildProcess::receive(std::string& line, double seconds) {
+ChildProcess::Reply ChildProcess::receive(std::string& line, double seconds,
+                                          std::uint64_t resident_limit) {
   using Clock = std::chrono::steady_clock;
+  // At most a minute at a time: a limit of weeks would overflow the milliseconds.
+  const double longest_wait = resident_limit == 0 ? 60 : 0.2;
   const auto begin = Clock::now();
   for (;;) {
     if (InterruptGuard::interrupted()) return Reply::interrupted;
@@ -150,13 +167,37 @@ ChildProcess::Reply ChildProcess::receive(std::string& line, double seconds) {
       line = std::move(*taken);
       return Reply::line;
     }
+    if (buffer_.size() > kLongestLine) return Reply::ended;
     const double left = seconds - std::chrono::duration<double>(Clock::now() - begin).count();
     if (left <= 0) return Reply::too_late;
-    pollfd files[2] = {{channel_, POLLIN, 0}, {interrupt_event, POLLIN, 0}};
-    // At most a minute at a time: a limit of weeks would overflow the milliseconds.
-    const int milliseconds = static_cast<int>(std::min(left, 60.0) * 1000) + 1;
-    if (::poll(files, 2, milliseconds) < 0 && errno != EINTR) fail("poll", errno);
-    if (files[0].revents != 0 && !receive_more(channel_, buffer_)) return Reply::ended;
+    pollfd files[] = {{channel_, POLLIN, 0},
+                      {process_, POLLIN, 0},
+                      {output_, POLLIN, 0},
+                      {interrupt_event, POLLIN, 0}};
+    // Its descendants may hold the other end after it has ended; then there is nothing to poll.
+    if (output_ended_) files[2].fd = -1;
+    const int milliseconds = static_cast<int>(std::min(left, longest_wait) * 1000) + 1;
+    if (::poll(files, std::size(files), milliseconds) < 0 && errno != EINTR) fail("poll", errno);
+    if (files[2].revents != 0) read_output();
+    if (files[0].revents != 0) {
+      if (!receive_more(channel_, buffer_)) return Reply::ended;
+    } else if (files[1].revents != 0) {
+      return Reply::ended;
+    }
+    if (resident_limit != 0 && resident_bytes_of(pid_) > resident_limit) return Reply::too_large;
+  }
+}
+
+/// Takes what has been printed, so that no process waits for its words to be read.
+void ChildProcess::read_output() {
+  char bytes[4096];
+  for (;;) {
+    const ssize_t count = ::read(output_, bytes, sizeof bytes);
+    if (count < 0 && errno == EINTR) continue;
+    output_ended_ = count == 0;
+    if (count <= 0) break;
+    printed_.append(bytes, static_cast<std::size_t>(count));
+    if (printed_.size() > 2 * kKeptOutput) printed_.erase(0, printed_.size() - kKeptOutput);
   }
 }
 
@@ -164,23 +205,35 @@ void ChildProcess::kill() {
   if (!ending_) ::kill(-pid_, SIGKILL);
 }
 
+bool ChildProcess::has_exited(double seconds) const {
+  pollfd file{process_, POLLIN, 0};
+  int count;
+  do {
+    count = ::poll(&file, 1, static_cast<int>(seconds * 1000));
+  } while (count < 0 && errno == EINTR);
+  return count > 0;
+}
+
 ChildProcess::Ending ChildProcess::wait() {
   if (ending_) return *ending_;
+  constexpr double kGrace = 1;
+  const bool had_to_be_ended = !has_exited(kGrace);
+  read_output();
+  // While the process is not yet reaped its number, and so that of its group, is nobody else's.
+  kill();
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0) {
     if (errno != EINTR) fail("waitpid", errno);
   }
-  ending_ = WIFSIGNALED(status) ? Ending{0, WTERMSIG(status)} : Ending{WEXITSTATUS(status), 0};
+  ending_ = WIFSIGNALED(status) ? Ending{.signal = WTERMSIG(status)}
+                                : Ending{.code = WEXITSTATUS(status)};
+  ending_->had_to_be_ended = had_to_be_ended;
+  ending_->out_of_memory = system_memory_kills() > memory_kills_before_;
   return *ending_;
 }
 
-std::string ChildProcess::last_words() const {
-  constexpr off_t kMost = 400;
-  const off_t size = ::lseek(output_, 0, SEEK_END);
-  std::string text(static_cast<std::size_t>(std::min(size, kMost)), '\0');
-  const ssize_t count =
-      ::pread(output_, text.data(), text.size(), std::max<off_t>(0, size - kMost));
-  text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, count)));
+std::string ChildProcess::last_words() {
+  std::string text = printed_.substr(printed_.size() - std::min(printed_.size(), kKeptOutput));
   while (!text.empty() && text.back() == '\n') text.pop_back();
   const std::size_t line = text.rfind('\n');
   return line == std::string::npos ? text : text.substr(line + 1);

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,33 +15,45 @@ namespace subquad {
 /// dies with the thread that started it.
 class ChildProcess {
  public:
-  /// `arguments` begin with the name of the command; `--channel N` is added. What the child prints
-  /// is kept, not shown.
+  /// `arguments` begin with the name of the command; `--channel N` is added. Of what the child
+  /// prints the end is kept, nothing is shown.
   explicit ChildProcess(const std::vector<std::string>& arguments);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  enum class Reply { line, ended, too_late, interrupted };
+  enum class Reply { line, ended, too_late, too_large, interrupted };
   /// Sends a line; one to a process that has ended is lost, and `receive` tells of the end.
   void send(const std::string& line);
-  /// Waits for a line for so many seconds.
-  Reply receive(std::string& line, double seconds);
+  /// Waits for a line for so many seconds, and, if `resident_limit` is not 0, as long as the
+  /// process's resident memory stays within so many bytes: that is looked at five times a second,
+  /// for memory that no limit of the system counts. `ended` also where the child has closed the
+  /// channel or sends lines without end.
+  Reply receive(std::string& line, double seconds, std::uint64_t resident_limit = 0);
   void kill();
-  /// The end of the process, once it has ended or been killed.
+  /// The end of the process. One that still runs (having closed the channel) is given a second.
   struct Ending {
-    int code = 0;    ///< exit code, if `signal` is 0
-    int signal = 0;  ///< that ended it
+    int code = 0;                  ///< exit code, if `signal` is 0
+    int signal = 0;                ///< that ended it
+    bool had_to_be_ended = false;  ///< by this function
+    bool out_of_memory = false;    ///< the system has killed processes for memory meanwhile
   };
   Ending wait();
   /// The last line that it printed, or empty.
-  std::string last_words() const;
+  std::string last_words();
 
  private:
+  void read_output();
+  bool has_exited(double seconds) const;
+
   pid_t pid_ = -1;
+  int process_ = -1;  ///< pidfd: readable once the process has ended
   int channel_ = -1;
   int output_ = -1;
   std::string buffer_;
+  std::string printed_;  ///< the end of it
+  bool output_ended_ = false;
+  std::uint64_t memory_kills_before_ = 0;
   std::optional<Ending> ending_;
 };
 

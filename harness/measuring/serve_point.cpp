@@ -3,16 +3,17 @@
 #include <new>
 #include <nlohmann/json.hpp>
 
+#include <optional>
+#include <string_view>
+
 #include "measuring/measure.h"
+#include "measuring/own_process.h"
 #include "measuring/process.h"
 
 namespace subquad {
 namespace {
 
 using nlohmann::json;
-
-/// Beside what was predicted: program, stacks, the checks' own matrices.
-constexpr std::uint64_t kSlackBytes = std::uint64_t{256} << 20;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kSanitized = true;
@@ -30,7 +31,7 @@ constexpr bool kSanitized = false;
 /// is data, and larger than any limit.
 void limit_memory(std::uint64_t bytes) {
   if (bytes == 0 || kSanitized) return;
-  const rlim_t most = bytes + kSlackBytes;
+  const rlim_t most = bytes + kProcessSlackBytes;
   const rlimit limit{most, most};
   ::setrlimit(RLIMIT_DATA, &limit);
 }
@@ -59,26 +60,51 @@ bool report_failure(Channel& channel, Step&& step) {
   return false;
 }
 
+/// A point as its process knows it, from line to line.
+class Server {
+ public:
+  Server(const Experiment& single, Channel& channel) : single_(single), channel_(channel) {}
+
+  /// Answers one line; what goes wrong is thrown.
+  void answer(std::string_view line) {
+    constexpr std::string_view kDeclare = "declare ";
+    if (line.starts_with(kDeclare)) {
+      Record record = record_from_json(json::parse(line.substr(kDeclare.size())));
+      declare_point(record);
+      channel_.send(text(to_json(record)));
+    } else if (line == "check") {
+      const std::string pinned_to = single_.pin ? pin_to_processors(single_.threads.front()) : "";
+      point_.emplace(single_);
+      point_->record().pinned_to = pinned_to;
+      point_->check();
+      channel_.send(text(to_json(point_->record())));
+    } else if (line == "time" && point_) {
+      const TimedPass pass = point_->time();
+      channel_.send(text({{"time_ns", pass.time_ns},
+                          {"iterations", pass.iterations},
+                          {"unix_time", pass.unix_time},
+                          {"cpu_ns", pass.cpu_ns},
+                          {"call_ns", pass.call_ns},
+                          {"complaint", point_->complaint()}}));
+    } else {
+      throw std::logic_error("a point's process was asked for '" + std::string(line) + "'");
+    }
+  }
+
+ private:
+  const Experiment& single_;
+  Channel& channel_;
+  std::optional<PointMeasurement> point_;
+};
+
 }  // namespace
 
 int serve_point(const Experiment& single, int file) {
   Channel channel(file);
   limit_memory(single.memory_limit_bytes);
-  std::unique_ptr<PointMeasurement> point;
-  const bool checked = report_failure(channel, [&] {
-    point = std::make_unique<PointMeasurement>(single);
-    point->check();
-    channel.send(text(to_json(point->record())));
-  });
-  if (!checked) return 1;
-  while (channel.receive()) {
-    const bool timed = report_failure(channel, [&] {
-      const TimedPass pass = point->time();
-      channel.send(text({{"time_ns", pass.time_ns},
-                         {"iterations", pass.iterations},
-                         {"unix_time", pass.unix_time}}));
-    });
-    if (!timed) return 1;
+  Server server(single, channel);
+  while (const auto line = channel.receive()) {
+    if (!report_failure(channel, [&] { server.answer(*line); })) return 1;
   }
   return 0;
 }

@@ -2,8 +2,11 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <stdexcept>
+#include <utility>
 
 namespace subquad {
 namespace {
@@ -24,12 +27,44 @@ class Keeper final : public benchmark::BenchmarkReporter {
   double seconds = 0;
 };
 
+/// Calls are timed singly as often as that does not disturb them. A prime, so that what comes back
+/// every few calls is not missed by keeping step with it.
+std::int64_t stride_for(std::int64_t iterations) {
+  constexpr std::int64_t kMost = 4096;
+  for (const std::int64_t stride : {1, 11, 101, 1009, 10007, 100003}) {
+    if (iterations / stride <= kMost) return stride;
+  }
+  return 1000003;
+}
+
+double process_cpu_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
+
 }  // namespace
 
-Timer::Timer(std::function<void()> call, std::int64_t iterations) : call_(std::move(call)) {
+Timer::Timer(std::function<void()> call, std::int64_t iterations, std::size_t call_times)
+    : call_(std::move(call)), stride_(stride_for(iterations)), call_times_(call_times) {
+  single_ns_.reserve(static_cast<std::size_t>(iterations / stride_ + 1));
   const auto body = [this](benchmark::State& state) {
+    single_ns_.clear();
     try {
-      for ([[maybe_unused]] auto _ : state) call_();
+      const double begin = process_cpu_ns();
+      std::int64_t until_timed = 1;
+      for ([[maybe_unused]] auto _ : state) {
+        if (--until_timed > 0) {
+          call_();
+          continue;
+        }
+        until_timed = stride_;
+        const auto start = std::chrono::steady_clock::now();
+        call_();
+        const auto end = std::chrono::steady_clock::now();
+        single_ns_.push_back(std::chrono::duration<float, std::nano>(end - start).count());
+      }
+      cpu_ns_ = process_cpu_ns() - begin;
     } catch (...) {
       thrown_ = std::current_exception();
       state.SkipWithError("exception");
@@ -40,6 +75,17 @@ Timer::Timer(std::function<void()> call, std::int64_t iterations) : call_(std::m
   benchmark::RegisterBenchmark("point", body)->Iterations(iterations)->UseRealTime();
 }
 
+std::vector<double> Timer::call_times() const {
+  std::vector<double> sorted(single_ns_.begin(), single_ns_.end());
+  std::sort(sorted.begin(), sorted.end());
+  if (sorted.size() <= call_times_) return sorted;
+  std::vector<double> chosen;
+  for (std::size_t i = 0; i < call_times_; ++i) {
+    chosen.push_back(sorted[(2 * i + 1) * sorted.size() / (2 * call_times_)]);
+  }
+  return chosen;
+}
+
 Timer::~Timer() { benchmark::ClearRegisteredBenchmarks(); }
 
 TimedPass Timer::pass() {
@@ -48,7 +94,8 @@ TimedPass Timer::pass() {
   benchmark::RunSpecifiedBenchmarks(&keeper);
   if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   if (keeper.iterations == 0) throw std::logic_error("the timing engine ran nothing");
-  return {keeper.seconds * 1e9 / static_cast<double>(keeper.iterations), keeper.iterations, begin};
+  const auto calls = static_cast<double>(keeper.iterations);
+  return {keeper.seconds * 1e9 / calls, keeper.iterations, begin, cpu_ns_ / calls, call_times()};
 }
 
 double unix_seconds() {

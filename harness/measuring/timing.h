@@ -4,6 +4,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace subquad {
 
@@ -12,13 +13,17 @@ struct TimedPass {
   double time_ns = 0;  ///< wall time of one call, mean over `iterations`
   std::int64_t iterations = 0;
   double unix_time = 0;  ///< seconds, when the pass began
+  double cpu_ns = 0;     ///< processor time of all threads of the process, per call
+  /// Wall times of single calls in increasing order: all, or `call_times` order statistics at the
+  /// quantiles (i + 1/2) / call_times. Of a long pass they are taken over some 4096 of its calls.
+  std::vector<double> call_ns;
 };
 
 /// Times one function of this process, again and again with the same number of calls. One at a
 /// time.
 class Timer {
  public:
-  Timer(std::function<void()> call, std::int64_t iterations);
+  Timer(std::function<void()> call, std::int64_t iterations, std::size_t call_times = 8);
   ~Timer();
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
@@ -27,7 +32,13 @@ class Timer {
   TimedPass pass();
 
  private:
+  std::vector<double> call_times() const;
+
   std::function<void()> call_;
+  std::int64_t stride_;  ///< every so many calls one is timed by itself
+  std::size_t call_times_;
+  std::vector<float> single_ns_;
+  double cpu_ns_ = 0;  ///< of the whole pass
   std::exception_ptr thrown_;
 };
 

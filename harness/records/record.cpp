@@ -108,6 +108,7 @@ void visit_fields(Visit& visit, R& record) {
   visit("choice_bytes", record.choice_bytes);
   visit("saved_bytes", record.saved_bytes);
   visit("state_bytes", record.state_bytes);
+  visit("layout_bytes", record.layout_bytes);
   visit("scratch_declared_bytes", record.scratch_declared_bytes);
   visit("scratch_bytes", record.scratch_bytes);
   visit("heap_allocations", record.heap_allocations);

@@ -67,7 +67,7 @@ struct Record {
   std::uint64_t seed = 0;
   int threads = 1;        ///< as asked for
   int threads_used = 0;   ///< as achieved
-  std::string pinned_to;  ///< processors that its threads were bound to, as "0-1"; empty if free
+  std::string pinned_to;  ///< processors that its threads were bound to, as "0,2"; empty if free
   std::string command;    ///< repeats this point
 
   // What came out.
@@ -94,8 +94,9 @@ struct Record {
   std::uint64_t predicted_bytes = 0;  ///< everything below that is known before running
   std::uint64_t input_bytes = 0, output_bytes = 0;
   std::uint64_t parameter_bytes = 0, random_bytes = 0, choice_bytes = 0;
-  std::uint64_t saved_bytes = 0;             ///< what forward would keep for a backward pass
-  std::uint64_t state_bytes = 0;             ///< of token-by-token decoding; 0 in a forward pass
+  std::uint64_t saved_bytes = 0;   ///< what forward would keep for a backward pass
+  std::uint64_t state_bytes = 0;   ///< of token-by-token decoding; 0 in a forward pass
+  std::uint64_t layout_bytes = 0;  ///< heads put together for a variant over the whole width
   std::uint64_t scratch_declared_bytes = 0;  ///< arenas as declared
   std::uint64_t scratch_bytes = 0;           ///< arenas: taken at the most
   /// Beside the arenas, counted by hooks during the memory pass: allocations, bytes held at the

@@ -11,6 +11,7 @@
 #include "measuring/measure.h"
 #include "measuring/process.h"
 #include "measuring/reference.h"
+#include "measuring/statistics.h"
 #include "measuring/timing.h"
 #include "records/resident.h"
 #include "subquad/error.h"
@@ -40,14 +41,43 @@ std::string gibibytes(std::uint64_t bytes) {
   return fmt::format("{:.3g} GiB", static_cast<double>(bytes) / 0x1p30);
 }
 
+/// Builds of a program and its plugins are joined by '+'.
+bool uses_plugin(const Record& record) { return record.build.find('+') != std::string::npos; }
+
+void mistrust(Record& record, const std::string& reason) {
+  if (reason.empty() || record.status != Status::ok) return;
+  record.status = Status::mistrusted;
+  record.reason = reason;
+}
+
+/// A complaint if a point kept more processors busy than it was given.
+std::string too_many_processors(const Record& record) {
+  std::vector<double> busy;
+  for (const Round& round : record.rounds) busy.push_back(round.cpu_ns / round.time_ns);
+  // Half a processor is more than clocks of two kinds can differ by.
+  const double processors = median(busy);
+  if (!(processors > record.threads + 0.5)) return {};
+  return fmt::format("kept {:.1f} processors busy where {} {} asked for", processors,
+                     record.threads, record.threads == 1 ? "was" : "were");
+}
+
+double forward_seconds_of(const Record& record) {
+  double nanoseconds = record.untimed_ns;
+  for (const Round& round : record.rounds) {
+    nanoseconds += round.time_ns * static_cast<double>(round.iterations);
+  }
+  return nanoseconds * 1e-9;
+}
+
 }  // namespace
 
 std::vector<std::vector<std::size_t>> cut_into_batches(const std::vector<std::uint64_t>& bytes,
-                                                       bool first_in_all, std::uint64_t budget) {
+                                                       bool first_in_all, std::uint64_t budget,
+                                                       std::size_t most) {
   std::vector<std::vector<std::size_t>> batches;
   std::uint64_t used = 0;
   for (std::size_t i = first_in_all ? 1 : 0; i < bytes.size(); ++i) {
-    if (batches.empty() || used + bytes[i] > budget) {
+    if (batches.empty() || used + bytes[i] > budget || batches.back().size() >= most) {
       batches.emplace_back();
       used = 0;
       if (first_in_all) {
@@ -92,10 +122,15 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
   const auto is_anchor = [&](const Expression& variant) {
     return group_.anchor && variant.text() == group_.anchor->text();
   };
-  if (group_.anchor && std::none_of(wanted.begin(), wanted.end(), is_anchor)) {
+  const bool needs_anchor = group_.anchor && experiment_.rounds > 0;
+  if (needs_anchor && std::none_of(wanted.begin(), wanted.end(), is_anchor)) {
     declare(*group_.anchor, false, points);
   }
-  for (const Expression& variant : wanted) declare(variant, true, points);
+  for (const Expression& variant : wanted) {
+    if (interrupted_) return false;
+    declare(variant, true, points);
+  }
+  if (interrupted_) return false;
   const auto is_wanted = [](const Point& point) { return point.wanted; };
   if (std::none_of(points.begin(), points.end(), is_wanted)) return true;
   // Here, so that it is neither computed by each point's process nor charged to one of them.
@@ -129,44 +164,49 @@ void GroupRun::declare(const Expression& variant, bool wanted, std::vector<Point
   Point point{.single = single_point(experiment_, group_, variant), .wanted = wanted};
   point.seconds_left = experiment_.time_limit_s;
   point.record = blank_record(point.single, input_, problem_);
-  point.record.reason = impossible(point);
-  if (point.record.reason.empty()) {
+  if (can_run(point)) {
     points.push_back(std::move(point));
     return;
   }
   progress_.advance(work_of_point(experiment_, group_));
-  end(point, point.record.status, point.record.reason);
-  if (wanted) {
-    keep_(point.record);
-    progress_.point_done();
-  }
+  if (interrupted_ || !wanted) return;
+  keep_(point.record);
+  progress_.point_done();
 }
 
-/// Why the point cannot run, with its status; or empty.
-std::string GroupRun::impossible(Point& point) {
+/// Completes the record by what the layer declares. False if that ends the point.
+bool GroupRun::can_run(Point& point) {
   Record& record = point.record;
-  try {
-    const Layer layer(point.single.variants.front(), problem_, input_.heads);
-    record.status = Status::refused;
-    const std::string reason = layer.refuses();
-    if (!reason.empty()) return reason;
-    record.status = Status::out_of_memory;
-    describe_layer(layer, input_, group_.threads, record);
-    if (record.predicted_bytes > memory_limit_) {
-      return fmt::format("predicted to take {}, beyond the limit of {}: not run",
-                         gibibytes(record.predicted_bytes), gibibytes(memory_limit_));
-    }
-    return {};
-  } catch (const std::exception& error) {
-    record.status = Status::failed;
-    return error.what();
+  if (uses_plugin(record)) {
+    // Not here: what it says of itself may crash.
+    if (!declare_in_child(point)) return false;
+  } else {
+    declare_point(record);
   }
+  if (record.status != Status::ok) return false;
+  if (record.predicted_bytes <= memory_limit_) return true;
+  end(point, Status::out_of_memory,
+      fmt::format("predicted to take {}, beyond the limit of {}: not run",
+                  gibibytes(record.predicted_bytes), gibibytes(memory_limit_)));
+  return false;
+}
+
+bool GroupRun::declare_in_child(Point& point) {
+  start(point);
+  json answer;
+  const std::string blank =
+      to_json(point.record).dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!ask(point, "declare " + blank, answer)) return false;
+  const bool told = take_record(point, answer);
+  point.child.reset();
+  return told;
 }
 
 bool GroupRun::measure_batch(std::vector<Point>& points) {
   for (Point& point : points) {
     progress_.working_on(group_.text() + ": " + point.record.variant);
-    if (!start(point)) return false;
+    start(point);
+    if (!check(point)) return false;
     progress_.advance(static_cast<double>(group_.length));
   }
   for (int round = 0; round < experiment_.rounds; ++round) {
@@ -174,55 +214,52 @@ bool GroupRun::measure_batch(std::vector<Point>& points) {
         fmt::format("{}: round {} of {}", group_.text(), round + 1, experiment_.rounds));
     if (!time_round(round, points)) return false;
   }
-  for (Point& point : points) {
-    point.child.reset();
-    if (!point.wanted) continue;
-    keep_(point.record);
-    progress_.point_done();
-  }
+  for (Point& point : points) finish(point);
   return true;
 }
 
-/// Set-up and checks in a new process. False if interrupted, as below.
-bool GroupRun::start(Point& point) {
+void GroupRun::start(Point& point) {
   std::vector<std::string> arguments = {"measure"};
   const std::vector<std::string> of_point = repeat_arguments(point.single);
   arguments.insert(arguments.end(), of_point.begin(), of_point.end());
   arguments.insert(arguments.end(), {"--memory-limit", std::to_string(memory_limit_)});
   point.child = std::make_unique<ChildProcess>(arguments);
-  std::string answer;
-  if (!ask(point, answer)) return !interrupted_;
+}
+
+/// Set-up and checks. False if interrupted.
+bool GroupRun::check(Point& point) {
+  json answer;
+  if (ask(point, "check", answer)) take_record(point, answer);
+  return !interrupted_;
+}
+
+/// A record that the process sent, in which what this program knows better stays.
+bool GroupRun::take_record(Point& point, const json& answer) {
   const Record mine = point.record;
   try {
-    point.record = record_from_json(json::parse(answer));
+    point.record = record_from_json(answer);
   } catch (const std::exception& error) {
     end(point, Status::failed, fmt::format("its process answered nonsense: {}", error.what()));
-    return true;
+    return false;
   }
   point.record.key = mine.key;
   point.record.build = mine.build;
+  point.record.machine = mine.machine;
   point.record.experiment = mine.experiment;
   point.record.command = mine.command;
   return true;
 }
 
+/// False if interrupted.
 bool GroupRun::time_round(int round, std::vector<Point>& points) {
   double anchor_ns = 0;
   for (const std::size_t index : shuffled(points.size(), round)) {
     Point& point = points[index];
     progress_.advance(static_cast<double>(group_.length));
-    if (!point.child) continue;
-    point.child->send("time");
-    std::string answer;
-    if (!ask(point, answer)) {
+    if (!point.child || !time(point, round)) {
       if (interrupted_) return false;
       continue;
     }
-    const json pass = json::parse(answer);
-    point.record.rounds.push_back({.round = round,
-                                   .time_ns = pass.at("time_ns"),
-                                   .iterations = pass.at("iterations"),
-                                   .unix_time = pass.at("unix_time")});
     if (point.record.anchor) anchor_ns = point.record.rounds.back().time_ns;
   }
   for (Point& point : points) {
@@ -233,11 +270,42 @@ bool GroupRun::time_round(int round, std::vector<Point>& points) {
   return true;
 }
 
-/// Waits for the process's answer. False if there is none to use: the point has ended, or
+/// One timing pass into the record.
+bool GroupRun::time(Point& point, int round) {
+  json pass;
+  if (!ask(point, "time", pass)) return false;
+  try {
+    point.record.rounds.push_back({.round = round,
+                                   .time_ns = pass.at("time_ns"),
+                                   .iterations = pass.at("iterations"),
+                                   .unix_time = pass.at("unix_time"),
+                                   .cpu_ns = pass.at("cpu_ns"),
+                                   .call_ns = pass.at("call_ns")});
+    mistrust(point.record, pass.at("complaint"));
+    return true;
+  } catch (const json::exception& error) {
+    end(point, Status::failed, fmt::format("its process answered nonsense: {}", error.what()));
+    return false;
+  }
+}
+
+void GroupRun::finish(Point& point) {
+  point.child.reset();
+  mistrust(point.record, too_many_processors(point.record));
+  forward_s_ += forward_seconds_of(point.record);
+  if (!point.wanted) return;
+  keep_(point.record);
+  progress_.point_done();
+}
+
+/// Sends a request and waits for the answer. False if there is none to use: the point has ended, or
 /// `interrupted_` is set.
-bool GroupRun::ask(Point& point, std::string& answer) {
+bool GroupRun::ask(Point& point, const std::string& request, json& answer) {
+  point.child->send(request);
   const double begin = steady_seconds();
-  const ChildProcess::Reply reply = point.child->receive(answer, point.seconds_left);
+  std::string line;
+  const ChildProcess::Reply reply =
+      point.child->receive(line, point.seconds_left, memory_limit_ + kProcessSlackBytes);
   point.seconds_left -= steady_seconds() - begin;
   switch (reply) {
     case ChildProcess::Reply::interrupted:
@@ -247,18 +315,24 @@ bool GroupRun::ask(Point& point, std::string& answer) {
       end(point, Status::timeout,
           fmt::format("took longer than the limit of {} s", experiment_.time_limit_s));
       return false;
+    case ChildProcess::Reply::too_large:
+      end(point, Status::out_of_memory,
+          fmt::format("grew beyond the limit of {}", gibibytes(memory_limit_)));
+      return false;
     case ChildProcess::Reply::ended:
       end_by_itself(point);
       return false;
     case ChildProcess::Reply::line:
       break;
   }
-  const json message = json::parse(answer, nullptr, false);
-  if (message.is_object() && !message.contains("schema") && message.contains("status")) {
-    end(point, status_from_string(message["status"]), message["reason"]);
-    return false;
+  answer = json::parse(line, nullptr, false);
+  if (!answer.is_object() || answer.contains("schema") || !answer.contains("status")) return true;
+  try {
+    end(point, status_from_string(answer.at("status")), answer.at("reason"));
+  } catch (const std::exception& error) {
+    end(point, Status::failed, fmt::format("its process answered nonsense: {}", error.what()));
   }
-  return true;
+  return false;
 }
 
 void GroupRun::end(Point& point, Status status, const std::string& reason) {
@@ -274,9 +348,10 @@ void GroupRun::end_by_itself(Point& point) {
   const ChildProcess::Ending ending = point.child->wait();
   std::string words = point.child->last_words();
   if (!words.empty()) words = ": " + words;
-  if (ending.signal == SIGKILL) {
-    // Not by this program, which would have said so.
-    end(point, Status::out_of_memory, "killed, most likely by the system for want of memory");
+  if (ending.had_to_be_ended) {
+    end(point, Status::failed, "its process gave up the channel" + words);
+  } else if (ending.signal == SIGKILL && ending.out_of_memory) {
+    end(point, Status::out_of_memory, "killed by the system for want of memory");
   } else if (ending.signal != 0) {
     end(point, Status::crashed, signal_text(ending.signal) + words);
   } else {

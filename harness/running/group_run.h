@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -11,15 +12,19 @@
 
 namespace subquad {
 
-/// Cuts points, in their order, into batches whose bytes together stay within `budget` where that
-/// can be; each holds at least one, and with `first_in_all` point 0 beside it.
+/// Points that wait for one another in a round, each with a process of its own.
+inline constexpr std::size_t kMostTogether = 64;
+
+/// Cuts points, in their order, into batches of at most `most` whose bytes together stay within
+/// `budget` where that can be; each holds at least one, and with `first_in_all` point 0 beside it.
 std::vector<std::vector<std::size_t>> cut_into_batches(const std::vector<std::uint64_t>& bytes,
-                                                       bool first_in_all, std::uint64_t budget);
+                                                       bool first_in_all, std::uint64_t budget,
+                                                       std::size_t most = kMostTogether);
 
 /// Measures points of one group together: each in a process of its own, one after the other through
 /// set-up and checks, then in rounds of timing passes in shuffled order, the anchor in every round.
-/// Where all of them at once would not fit into memory they are measured in several batches, each
-/// with the anchor.
+/// Where they are too many, or all at once would not fit into memory, they are measured in several
+/// batches, each with the anchor.
 class GroupRun {
  public:
   using Keep = std::function<void(const Record&)>;
@@ -31,6 +36,9 @@ class GroupRun {
   /// that cannot be made.
   bool measure(const std::vector<Expression>& wanted);
 
+  /// Wall time that forward passes took, of every point that was measured, in seconds.
+  double forward_seconds() const { return forward_s_; }
+
   /// What `Progress::advance` will have counted after one point.
   static double work_of_point(const Experiment& experiment, const Group& group);
 
@@ -38,11 +46,16 @@ class GroupRun {
   struct Point;
 
   void declare(const Expression& variant, bool wanted, std::vector<Point>& points);
-  std::string impossible(Point& point);
+  bool can_run(Point& point);
+  bool declare_in_child(Point& point);
   bool measure_batch(std::vector<Point>& points);
-  bool start(Point& point);
+  void start(Point& point);
+  bool check(Point& point);
   bool time_round(int round, std::vector<Point>& points);
-  bool ask(Point& point, std::string& answer);
+  bool time(Point& point, int round);
+  void finish(Point& point);
+  bool ask(Point& point, const std::string& request, nlohmann::json& answer);
+  bool take_record(Point& point, const nlohmann::json& answer);
   void end(Point& point, Status status, const std::string& reason);
   void end_by_itself(Point& point);
 
@@ -53,6 +66,7 @@ class GroupRun {
   LayerInput input_;
   Problem problem_;
   std::uint64_t memory_limit_ = 0;
+  double forward_s_ = 0;
   bool interrupted_ = false;
 };
 

@@ -122,6 +122,7 @@ RunSummary run_experiment(const Experiment& experiment, Progress& progress) {
         ++summary.measured;
       });
       summary.interrupted = InterruptGuard::interrupted() || !run.measure(task.wanted);
+      summary.forward_s += run.forward_seconds();
       if (summary.interrupted) break;
     }
     progress.end();

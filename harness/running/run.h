@@ -16,6 +16,7 @@ struct RunSummary {
   std::size_t points = 0;       ///< of the experiment, anchors included
   std::size_t there = 0;        ///< that an earlier run had measured
   std::size_t measured = 0;     ///< by this one
+  double forward_s = 0;         ///< wall time of forward passes, the anchors' included
   bool interrupted = false;     ///< SIGINT or SIGTERM came: a later run goes on from here
 
   /// Every point has a record, and every record is `ok` or `refused`.

@@ -1,0 +1,108 @@
+#include "measuring/errors.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "measuring/metrics.h"
+#include "subquad/random.h"
+
+namespace subquad {
+namespace {
+
+/// Rows of a head, in double.
+std::vector<double> gather(ConstView from, const std::vector<Index>& rows) {
+  std::vector<double> gathered;
+  gathered.reserve(rows.size() * static_cast<std::size_t>(from.cols));
+  for (const Index row : rows) {
+    gathered.insert(gathered.end(), from.row(row), from.row(row) + from.cols);
+  }
+  return gathered;
+}
+
+/// Calls with_comparison(comparison, sequence) for every head that the reference holds.
+template <class WithComparison>
+void for_each_head(const Reference& reference, const LayerOutput& output, bool with_kept_mass,
+                   WithComparison with_comparison) {
+  for (Index index = 0; index < static_cast<Index>(reference.heads.size()); ++index) {
+    const ReferenceHead& exact = reference.heads[static_cast<std::size_t>(index)];
+    const auto count = static_cast<Index>(exact.rows.size());
+    const Index sequence = index / output.heads;
+    const std::vector<double> rows = gather(output.of(sequence, index % output.heads), exact.rows);
+    std::vector<double> kept;
+    if (with_kept_mass) {
+      const ConstView all(output.log_sum_exp.data() + index * output.queries, output.queries, 1);
+      kept = gather(all, exact.rows);
+    }
+    with_comparison(
+        Comparison{.output = {rows.data(), count, reference.value_dim},
+                   .reference = {exact.out.data(), count, reference.value_dim},
+                   .kept_log_sum_exp = with_kept_mass ? kept.data() : nullptr,
+                   .full_log_sum_exp = with_kept_mass ? exact.log_sum_exp.data() : nullptr},
+        sequence);
+  }
+}
+
+/// What is drawn; choices and what is saved come later.
+TensorFile drawn(const Layer& layer, const DrawnTensors& tensors) {
+  TensorFile file = tensors.save();
+  for (Index call = 0; call < layer.distinct(); ++call) {
+    for (const TensorInfo& info : tensor_infos(layer.variant(call), layer.problem())) {
+      if (info.role != Role::choice && info.role != Role::saved) continue;
+      file.tensors.erase(layer.distinct() > 1 ? std::to_string(call) + "." + info.name : info.name);
+    }
+  }
+  return file;
+}
+
+bool same(const TensorFile& a, const TensorFile& b) {
+  const auto same_tensor = [](const auto& x, const auto& y) {
+    return x.first == y.first && x.second.floats == y.second.floats &&
+           x.second.integers == y.second.integers;
+  };
+  return std::equal(a.tensors.begin(), a.tensors.end(), b.tensors.begin(), b.tensors.end(),
+                    same_tensor);
+}
+
+}  // namespace
+
+OutputErrors errors_against(const Reference& reference, const LayerOutput& output,
+                            const LayerInput& input, const Problem& problem, bool with_kept_mass) {
+  OutputErrors errors;
+  for_each_head(reference, output, with_kept_mass,
+                [&](const Comparison& comparison, Index sequence) {
+                  add_figures(comparison, errors.figures);
+                  if (!reference.sampled) return;
+                  const Problem own = problem_of_sequence(problem, input, sequence);
+                  add_deviations(comparison, own.queries, errors.deviations);
+                });
+  return errors;
+}
+
+std::vector<Draw> redrawn_errors(const Layer& layer, const LayerInput& input,
+                                 const Reference& dense, std::uint64_t seed, int draws,
+                                 int threads) {
+  std::vector<Draw> all;
+  const Metric& headline = find_metric(kHeadlineMetric);
+  for (int draw = 1; draw < draws; ++draw) {
+    Draw one{.seed = seed_of_draw(seed, draw)};
+    const DrawnTensors tensors(layer, one.seed);
+    if (draw == 1 && same(drawn(layer, tensors), drawn(layer, DrawnTensors(layer, seed)))) break;
+    Executor executor(layer, input, tensors, threads);
+    LayerOutput output;
+    executor.run(output);
+    for_each_head(dense, output, false, [&](const Comparison& comparison, Index) {
+      one.error.push_back(headline.figure(comparison));
+    });
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+std::uint64_t seed_of_draw(std::uint64_t seed, int draw) {
+  // Below 2^53, so that any reader of JSON gets the number that was meant.
+  Generator random(seed, static_cast<std::uint64_t>(draw));
+  const std::uint64_t high = random.bits() >> 11;
+  return high << 32 | random.bits();
+}
+
+}  // namespace subquad
