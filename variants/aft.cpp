@@ -64,9 +64,7 @@ class Aft final : public Variant {
     }
   }
 
-  Scratch scratch(const Problem& problem) const override {
-    return kernel({}).scratch(problem);
-  }
+  Scratch scratch(const Problem& problem) const override { return kernel({}).scratch(problem); }
   Cost cost(const Problem& problem) const override {
     const double d = static_cast<double>(problem.dim), biased = biased_pairs(problem);
     const double queries = static_cast<double>(problem.queries);

@@ -139,6 +139,7 @@ ContractReport check_one(const std::string& word, const ParsedOptions& options, 
                                          "for all clauses was over",
                                          seconds));
       case ChildProcess::Reply::ended:
+      case ChildProcess::Reply::too_large:
       case ChildProcess::Reply::interrupted:
         return report_of_end(variant, last, ending_text(child));
     }

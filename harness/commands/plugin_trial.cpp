@@ -34,6 +34,7 @@ void try_in_process(const std::string& path) {
     case ChildProcess::Reply::too_late:
       refuse(path, fmt::format("was not loaded within {} s", kSeconds));
     case ChildProcess::Reply::ended:
+    case ChildProcess::Reply::too_large:
       refuse(path, ending_text(child, " when loaded"));
     case ChildProcess::Reply::interrupted:
       refuse(path, "interrupted while it was tried");

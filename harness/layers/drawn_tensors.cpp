@@ -11,6 +11,7 @@
 
 #include "expressions/settings.h"
 #include "layers/guarded_memory.h"
+#include "layers/team.h"
 #include "layers/tensor_declarations.h"
 #include "subquad/error.h"
 
@@ -98,17 +99,22 @@ std::string key_text(const TensorDeclaration& declaration, Index head) {
   throw std::logic_error("a sharing without a key");
 }
 
-std::shared_ptr<Elements> drawn(const TensorDeclaration& declaration, std::uint64_t seed,
-                                Index head) {
-  auto elements = std::make_shared<Elements>(element_count(declaration.shape));
-  elements->poison(declaration.is_integer);
+void draw(const TensorDeclaration& declaration, std::uint64_t seed, Index head,
+          const Elements& elements) {
+  elements.poison(declaration.is_integer);
   const std::string text = key_text(declaration, head);
   Generator generator(XXH64(text.data(), text.size(), seed));
   if (declaration.is_integer && declaration.initialiser.integers) {
-    declaration.initialiser.integers(generator, declaration.shape, elements->integers());
+    declaration.initialiser.integers(generator, declaration.shape, elements.integers());
   } else if (!declaration.is_integer && declaration.initialiser.floats) {
-    declaration.initialiser.floats(generator, declaration.shape, elements->floats());
+    declaration.initialiser.floats(generator, declaration.shape, elements.floats());
   }
+}
+
+std::shared_ptr<Elements> drawn(const TensorDeclaration& declaration, std::uint64_t seed,
+                                Index head) {
+  auto elements = std::make_shared<Elements>(element_count(declaration.shape));
+  draw(declaration, seed, head, *elements);
   return elements;
 }
 
@@ -203,6 +209,7 @@ struct DrawnTensors::Impl {
         add(*whole, call, std::move(one));
       }
     }
+    draw_all(*whole);
     sequences.push_back(std::move(whole));
   }
 
@@ -215,9 +222,28 @@ struct DrawnTensors::Impl {
     std::vector<Held>& held = whole.calls[static_cast<std::size_t>(call)].held;
     const Index owning = owner(declaration, call);
     auto elements = owning == call
-                        ? drawn(declaration, seed, call)
+                        ? std::make_shared<Elements>(element_count(declaration.shape))
                         : whole.calls[static_cast<std::size_t>(owning)].held[held.size()].elements;
     held.push_back({std::move(declaration), std::move(elements)});
+  }
+
+  /// Each tensor has a generator of its own, so that none waits for another.
+  void draw_all(const OfSequence& whole) const {
+    struct Job {
+      const Held* held;
+      Index call;
+    };
+    std::vector<Job> jobs;
+    for (std::size_t call = 0; call < whole.calls.size(); ++call) {
+      for (const Held& held : whole.calls[call].held) {
+        const auto index = static_cast<Index>(call);
+        if (owner(held.declaration, index) == index) jobs.push_back({&held, index});
+      }
+    }
+    set_up_in_parallel(static_cast<Index>(jobs.size()), [&](Index number) {
+      const Job& job = jobs[static_cast<std::size_t>(number)];
+      draw(job.held->declaration, seed, job.call, *job.held->elements);
+    });
   }
 
   const OfSequence& whole() const { return *sequences.front(); }

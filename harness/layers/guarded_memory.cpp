@@ -41,8 +41,7 @@ bool is_guard(const std::byte* bytes) {
 std::byte* allocate_guarded(std::size_t bytes) {
   if (bytes == 0) return nullptr;
   if (bytes > SIZE_MAX - 2 * kGuardBytes) throw std::bad_alloc();
-  auto* const whole =
-      static_cast<std::byte*>(::operator new(bytes + 2 * kGuardBytes, kAlignment));
+  auto* const whole = static_cast<std::byte*>(::operator new(bytes + 2 * kGuardBytes, kAlignment));
   std::byte* const block = whole + kGuardBytes;
   guard(whole);
   guard(block + bytes);

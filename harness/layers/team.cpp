@@ -1,9 +1,11 @@
 #include "layers/team.h"
 
 #include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/info.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -51,9 +53,24 @@ struct Team::Threads {
   int count;
 };
 
+void set_up_in_parallel(Index jobs, const std::function<void(Index)>& job) {
+  for (Index i = 0; i < jobs; ++i) job(i);
+}
+
 #else
 
 namespace tbb = oneapi::tbb;
+
+void set_up_in_parallel(Index jobs, const std::function<void(Index)>& job) {
+  constexpr int kMost = 4;
+  if (jobs <= 1) {
+    for (Index i = 0; i < jobs; ++i) job(i);
+    return;
+  }
+  tbb::task_arena(std::min(kMost, tbb::info::default_concurrency())).execute([&] {
+    tbb::parallel_for(Index{0}, jobs, job, tbb::simple_partitioner());
+  });
+}
 
 // Explicit on both counts: the scheduler's own choice follows the affinity mask and can come to no
 // worker at all, and an arena alone does not let it have more threads than there are processors.

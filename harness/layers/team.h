@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <type_traits>
 
@@ -37,5 +38,10 @@ class Team {
   int size_;
   std::unique_ptr<Threads> threads_;
 };
+
+/// Work that is not timed: calls job(i) for every i in [0, jobs), each once, on a few threads: four
+/// at the most, because the stack of each counts as memory of the process. The first exception of a
+/// job is thrown when all have stopped.
+void set_up_in_parallel(Index jobs, const std::function<void(Index)>& job);
 
 }  // namespace subquad

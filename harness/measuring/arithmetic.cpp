@@ -9,6 +9,7 @@
 
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
+#include "layers/team.h"
 #include "subquad/eigen.h"
 #include "subquad/error.h"
 
@@ -86,11 +87,19 @@ ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, st
   Executor executor(*smaller, part, tensors, 1);
   LayerOutput output;
   executor.run(output);
+  std::vector<RowMajor<double>> exact(
+      static_cast<std::size_t>(smaller->calls()),
+      RowMajor<double>(problem.queries, smaller->problem().value_dim));
+  const auto view_of = [&](Index call) {
+    RowMajor<double>& matrix = exact[static_cast<std::size_t>(call)];
+    return MatrixView<double>(matrix.data(), matrix.rows(), matrix.cols());
+  };
+  set_up_in_parallel(smaller->calls(), [&](Index call) {
+    run_reference(*smaller, part, tensors, 0, call, view_of(call), nullptr);
+  });
   double difference = 0, size = 0;
-  RowMajor<double> exact(problem.queries, smaller->problem().value_dim);
   for (Index call = 0; call < smaller->calls(); ++call) {
-    const MatrixView<double> view(exact.data(), exact.rows(), exact.cols());
-    run_reference(*smaller, part, tensors, 0, call, view, nullptr);
+    const MatrixView<double> view = view_of(call);
     const Index first = smaller->scope() == Scope::layer ? 0 : call;
     const Index last = smaller->scope() == Scope::layer ? heads : call + 1;
     for (Index head = first; head < last; ++head) {

@@ -67,8 +67,7 @@ class Pass {
         .shared<float>(problem.keys * 2 * d)
         .shared<float>((tiles + 1) * 2 * d)
         .shared<float>((tiles + 1) * 2 * d)
-        .worker<std::byte>(
-            static_cast<Index>(std::max(worker.worker_bytes, adding.worker_bytes)));
+        .worker<std::byte>(static_cast<Index>(std::max(worker.worker_bytes, adding.worker_bytes)));
   }
 
   void run() {
