@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 
 from ground import plugin
 
@@ -21,6 +22,16 @@ class Point:
     status: str
     says: str = ""  # is part of the reason
     check: object = None  # more that must hold of the record
+    applies: object = None  # False of a record that can only be `ok`, as nothing was to be seen
+
+
+def leaks(test, record):
+    test.assertGreater(record["heap_kept_bytes"], 0)
+
+
+def was_given_processors(record):
+    """A loaded machine may not give a point more of them than it asked for."""
+    return statistics.median(r["cpu_ns"] / r["time_ns"] for r in record["rounds"]) > 1.5
 
 
 POINTS = [
@@ -32,6 +43,19 @@ POINTS = [
     Point("hangs", "loops for ever", "timeout", "longer than the limit"),
     Point("exits", "calls `exit(0)`", "failed", "exit code 0"),
     Point("leaves", "calls `_Exit(7)`", "failed", "exit code 7"),
+    Point("is_killed", "raises SIGKILL", "crashed", "SIGKILL"),
+    Point("crashes_in_refuses", "raises SIGSEGV in `refuses()`", "crashed", "SIGSEGV"),
+    Point("hangs_in_refuses", "loops for ever in `refuses()`", "timeout", "longer than the limit"),
+    Point("crashes_in_cost", "raises SIGSEGV in `cost()`", "crashed", "SIGSEGV"),
+    Point("maps", "maps shared memory without end, which no limit of data sees", "out_of_memory",
+          "grew beyond the limit"),
+    Point("leaks", "leaks at each call", "ok", check=leaks),
+    Point("writes_nothing", "leaves its output unwritten", "mistrusted", "not finite"),
+    Point("writes_past_output", "writes past its output", "mistrusted", "wrote"),
+    Point("writes_past_scratch", "writes past its scratch memory", "mistrusted", "wrote"),
+    Point("keeps_a_thread", "leaves a thread running", "mistrusted", "thread"),
+    Point("takes_processors", "computes on more processors than it was given, and gets them",
+          "mistrusted", "processors busy", applies=was_given_processors),
     Point("allocates", "allocates without end", "out_of_memory", "allocation"),
     Point("nan", "writes a NaN", "mistrusted", "not finite"),
     Point("wrong", "writes a wrong value", "mistrusted", "arithmetic error"),
@@ -373,6 +397,12 @@ def lost_point(ground, number, status, says, *options):
     ground.test.assertEqual((lost["variant"], lost["problem"]["keys"], lost["status"]),
                             ("ill(how=waits)", 64, status))
     ground.test.assertIn(says, lost["reason"])
+
+
+@world("SIGKILL of a point's process from outside", "record `crashed`, which names the signal",
+       "all other points of the run `ok`")
+def point_killed(ground):
+    lost_point(ground, signal.SIGKILL, "crashed", "SIGKILL")
 
 
 @world("SIGSTOP of a point's process", "record `timeout`, and the process is gone",

@@ -34,6 +34,9 @@ class Faults(unittest.TestCase):
         for point in points:
             with self.subTest(point.fault):
                 record = found.pop(f"ill(how={point.how})")
+                if point.applies and not point.applies(record):
+                    ground.check_well(record)
+                    continue
                 self.assertEqual(record["status"], point.status, record["reason"])
                 self.assertIn(point.says, record["reason"])
                 if point.check:
@@ -61,7 +64,7 @@ class Faults(unittest.TestCase):
     def test_a_variant_that_never_returns_costs_no_more_than_its_own_record(self):
         points = [point for point in faults.POINTS if point.status == "timeout"]
         ground = self.misbehave(points, time_limit=4)
-        self.check_measured_again(ground, points, "--time-limit", "3")
+        self.check_measured_again(ground, points, "--time-limit", "1")
 
     def test_a_library_costs_no_more_than_a_message(self):
         ground = self.ground()
