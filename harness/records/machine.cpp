@@ -18,6 +18,7 @@
 #include "records/resident.h"
 #include "records/store.h"
 #include "subquad/error.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -118,7 +119,7 @@ std::string given_identity() {
            c == '_' || c == '.';
   };
   if (name.size() > 64 || !std::all_of(name.begin(), name.end(), belongs)) {
-    throw Error("SUBQUAD_MACHINE = '" + name +
+    throw Error("SUBQUAD_MACHINE = '" + printable(name) +
                 "': allowed are at most 64 letters, digits, '-', '_' and '.'");
   }
   return name;
