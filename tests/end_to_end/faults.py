@@ -299,6 +299,11 @@ def other_machine(ground):
     ground.check_complete(times=2)
 
 
+def build_again(ground, library):
+    ground.write(library + ".new", ground.read(library) + b"built again")
+    os.rename(library + ".new", library)
+
+
 @world("a plugin is another build when a run goes on",
        "its points are measured anew, and the run says how many records are stale",
        "the older records; points without the plugin are not measured again")
@@ -308,13 +313,31 @@ def other_build(ground):
     ground.configure("mean", "own_value", plugin=copy)
     ground.run()
     before = ground.lines()
-    ground.write(copy + ".new", ground.read(copy) + b"built again")
-    os.rename(copy + ".new", copy)
+    build_again(ground, copy)
     ground.run(says="2 records here are of other builds")
     ground.check_kept(before)
     again = ground.records()[len(before):]
     ground.check_well(*again)
     ground.test.assertEqual([r["variant"] for r in again], ["own_value"] * 2)
+
+
+@world("a plugin is built again while a run goes on",
+       "exit 1: the records are there, but under the build that made them",
+       "all records, each under the build that made it; the next run measures the plugin's points")
+def rebuilt_meanwhile(ground):
+    copy = ground.path("mine.so")
+    shutil.copy(plugin("ill"), copy)
+    child, _ = ground.start_and_wait_at_gate("--plugin", copy)
+    build_again(ground, copy)
+    ground.open_gate()
+    ground.end_of(child, 1)
+    ground.check_complete()
+    before = ground.records()
+    ground.test.assertEqual(len({r["build"] for r in before if r["variant"] != "mean"}), 2)
+    ground.run("--plugin", copy)
+    again = ground.records()[len(before):]
+    ground.check_well(*again)
+    ground.test.assertEqual([r["variant"] for r in again], ["ill(how=waits)"] * 2)
 
 
 @world("the config is changed while a run goes on", "the run is of what it read at its start",

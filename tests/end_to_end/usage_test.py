@@ -25,9 +25,9 @@ class Usage(unittest.TestCase):
             file.write(text)
         return self.path("x.cfg")
 
-    def refused(self, words, *arguments):
+    def refused(self, words, *arguments, env=None):
         """The command ends with 2 and one line that holds all of `words`."""
-        result = run(*arguments, cwd=self.folder.name)
+        result = run(*arguments, cwd=self.folder.name, env=env)
         self.assertEqual(result.returncode, 2, result.stdout + result.stderr)
         lines = result.stderr.strip().splitlines()
         self.assertEqual(len(lines), 1, result.stderr)
@@ -43,6 +43,10 @@ class Usage(unittest.TestCase):
         self.refused(["format", "yaml", "json"], "list", "--format", "yaml")
         self.refused(["--input"], "apply", "dense", "--output", self.path("o.safetensors"))
         self.refused(["usage"], "run")
+
+    def test_names_of_machines(self):
+        for name in ("a/b", "..\n", "x" * 65):
+            self.refused(["SUBQUAD_MACHINE", "letters"], "machine", env={"SUBQUAD_MACHINE": name})
 
     def test_expressions(self):
         self.refused(["dens", "dense"], *self.apply("dens", OCR))
