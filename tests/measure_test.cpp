@@ -8,7 +8,10 @@
 #include <filesystem>
 
 #include "experiments/points.h"
+#include "layers/drawn_tensors.h"
+#include "layers/executor.h"
 #include "measuring/arithmetic.h"
+#include "measuring/errors.h"
 #include "measuring/metrics.h"
 
 namespace subquad {
@@ -155,6 +158,58 @@ TEST_F(Measure, EveryVariantTakesTheMemoryThatItDeclares) {
       }
     }
   }
+}
+
+TEST_F(Measure, TensorBytesAreThoseThatAreDrawn) {
+  for (const char* variant : {"linformer(rank=8)", "lsh(rounds=2,bucket=16)",
+                              "random_pattern(keys=8)", "heads(linformer(rank=8),mean)"}) {
+    const Experiment e = single(variant);  // of two sequences
+    const LayerInput input = make_input_of(e);
+    Record record = blank_record(e, input, problem_of(e, input));
+    declare_point(record);
+    ASSERT_EQ(record.status, Status::ok) << record.reason;
+    const Layer layer(e.variants.front(), problem_of(e, input), input.heads);
+    const DrawnTensors tensors(layer, 0);
+    Executor executor(layer, input, tensors, 1);
+    LayerOutput output;
+    executor.run(output);
+    EXPECT_EQ(record.parameter_bytes, tensors.bytes(Role::learned) + tensors.bytes(Role::running));
+    EXPECT_EQ(record.random_bytes, tensors.bytes(Role::random)) << variant;
+    EXPECT_EQ(record.choice_bytes, tensors.bytes(Role::choice)) << variant;
+    EXPECT_EQ(record.scratch_declared_bytes, executor.arena().declared) << variant;
+  }
+}
+
+TEST_F(Measure, RedrawsTensorsWhereTheyAreRandom) {
+  Experiment e = single("linformer(rank=8)");
+  e.draws = 3;
+  const Record record = measured(e);
+  ASSERT_EQ(record.draws.size(), 2u);
+  const LayerInput input = make_input_of(e);
+  const Layer layer(e.variants.front(), problem_of(e, input), input.heads);
+  for (const Draw& draw : record.draws) {
+    const DrawnTensors tensors(layer, draw.seed);
+    Executor executor(layer, input, tensors, 1);
+    LayerOutput output;
+    executor.run(output);
+    const auto dense = compute_reference(parse_expression("dense"), input, problem_of(e, input), 61);
+    const OutputErrors errors = errors_against(*dense, output, input, problem_of(e, input), false);
+    EXPECT_EQ(draw.error, errors.figures.at("relative_error"));
+    EXPECT_NE(draw.error, record.error.at("relative_error"));
+  }
+  EXPECT_NE(record.draws[0].error, record.draws[1].error);
+
+  e.variants = {parse_expression("local(radius=3)")};
+  EXPECT_TRUE(measured(e).draws.empty());
+}
+
+TEST_F(Measure, WithoutRoundsNothingIsTimed) {
+  Experiment e = single("mean");
+  e.rounds = 0;
+  const Record record = measured(e);
+  EXPECT_EQ(record.status, Status::ok);
+  EXPECT_TRUE(record.rounds.empty());
+  EXPECT_GT(record.scratch_bytes, 0u);
 }
 
 TEST_F(Measure, PassesAreTimed) {

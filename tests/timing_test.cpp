@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 namespace subquad {
@@ -15,6 +17,33 @@ TEST(Timer, MakesTheSameNumberOfCallsInEveryPass) {
     EXPECT_EQ(timed.iterations, 7);
     EXPECT_EQ(calls, 7 * pass);
     EXPECT_GT(timed.time_ns, 0);
+  }
+}
+
+TEST(Timer, TimesCallsByThemselves) {
+  const TimedPass few = Timer([] {}, 5).pass();
+  EXPECT_EQ(few.call_ns.size(), 5u);
+  EXPECT_TRUE(std::is_sorted(few.call_ns.begin(), few.call_ns.end()));
+  EXPECT_GT(few.cpu_ns, 0);
+  const TimedPass many = Timer([] {}, 20000, 8).pass();
+  EXPECT_EQ(many.call_ns.size(), 8u);
+  EXPECT_TRUE(std::is_sorted(many.call_ns.begin(), many.call_ns.end()));
+}
+
+// One call of three waits: three of the nine order statistics must be of it, whether every call is
+// timed or only some.
+TEST(Timer, SeesCallsThatAreSlowNowAndThen) {
+  for (const std::int64_t iterations : {9, 30000}) {
+    int calls = 0;
+    const auto work = [&] {
+      const auto until = std::chrono::steady_clock::now() +
+                         std::chrono::microseconds(++calls % 3 == 0 ? 50 : 0);
+      while (std::chrono::steady_clock::now() < until) {
+      }
+    };
+    const TimedPass pass = Timer(work, iterations, 9).pass();
+    ASSERT_EQ(pass.call_ns.size(), 9u);
+    EXPECT_GE(pass.call_ns[6], 50e3) << iterations;
   }
 }
 
