@@ -192,7 +192,8 @@ TEST_F(Measure, RedrawsTensorsWhereTheyAreRandom) {
     Executor executor(layer, input, tensors, 1);
     LayerOutput output;
     executor.run(output);
-    const auto dense = compute_reference(parse_expression("dense"), input, problem_of(e, input), 61);
+    const auto dense =
+        compute_reference(parse_expression("dense"), input, problem_of(e, input), 61);
     const OutputErrors errors = errors_against(*dense, output, input, problem_of(e, input), false);
     EXPECT_EQ(draw.error, errors.figures.at("relative_error"));
     EXPECT_NE(draw.error, record.error.at("relative_error"));

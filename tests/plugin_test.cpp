@@ -54,7 +54,7 @@ TEST(Plugin, ComputesThroughTheProgramsHarness) {
   Executor executor(layer, input, tensors, 1);
   LayerOutput output;
   executor.run(output);
-  EXPECT_EQ(output.out, (std::vector<float>{1.5, 3, 2.5, 5}));  // half own value, half mean (2, 4)
+  EXPECT_EQ(output.out, (LayerOutput::Floats{1.5, 3, 2.5, 5}));  // half own value, half mean (2, 4)
 }
 
 TEST(Plugin, ErrorsThrownInsideAreCaughtOutside) {

@@ -36,8 +36,8 @@ TEST(Timer, SeesCallsThatAreSlowNowAndThen) {
   for (const std::int64_t iterations : {9, 30000}) {
     int calls = 0;
     const auto work = [&] {
-      const auto until = std::chrono::steady_clock::now() +
-                         std::chrono::microseconds(++calls % 3 == 0 ? 50 : 0);
+      const auto until =
+          std::chrono::steady_clock::now() + std::chrono::microseconds(++calls % 3 == 0 ? 50 : 0);
       while (std::chrono::steady_clock::now() < until) {
       }
     };
