@@ -118,5 +118,16 @@ TEST(Options, CommandLineErrors) {
   EXPECT_THAT(error_of([] { command_line({"-length", "5"}); }), HasSubstr("-length"));
 }
 
+TEST(Bytes, AreNumbersWithAUnit) {
+  const auto bytes = [](const std::string& text) { return to_bytes("memory", {text, "here"}); };
+  EXPECT_EQ(bytes("4096"), 4096u);
+  EXPECT_EQ(bytes("64MiB"), 64u << 20);
+  EXPECT_EQ(bytes("1.5 GiB"), 3u << 29);
+  EXPECT_EQ(bytes("7B"), 7u);
+  for (const char* wrong : {"", "64Mb", "MiB", "-1", "1e300GiB", "nan", "inf", "3 4"}) {
+    EXPECT_THROW(bytes(wrong), Error) << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace subquad

@@ -15,32 +15,9 @@ namespace {
 using Values = std::vector<OptionValue>;
 using Strings = std::vector<std::string>;
 
-/// Splits at blanks outside parentheses (and at commas there, for lists of numbers).
-Values split(const Values& values, bool at_commas) {
-  Values parts;
-  for (const OptionValue& value : values) {
-    std::string part;
-    int depth = 0;
-    const auto finish = [&] {
-      if (!part.empty()) parts.push_back({part, value.where});
-      part.clear();
-    };
-    for (const char c : value.text) {
-      depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-      if (depth == 0 && (c == ' ' || c == '\t' || (at_commas && c == ','))) {
-        finish();
-      } else {
-        part += c;
-      }
-    }
-    finish();
-  }
-  return parts;
-}
-
 std::vector<Expression> to_expressions(const Values& values) {
   std::vector<Expression> all;
-  for (const OptionValue& value : split(values, false)) {
+  for (const OptionValue& value : split_values(values, false)) {
     try {
       for (Expression& expression : expand_sweeps(parse_expression(value.text))) {
         all.push_back(std::move(expression));
@@ -59,19 +36,6 @@ Strings texts(const std::vector<Expression>& expressions) {
 }
 
 constexpr Index kMany = Index{1} << 40;
-
-std::uint64_t to_bytes(const std::string& option, const OptionValue& value) {
-  static constexpr std::pair<const char*, double> kUnits[] = {
-      {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1}};
-  for (const auto& [unit, factor] : kUnits) {
-    if (!value.text.ends_with(unit)) continue;
-    OptionValue number = value;
-    number.text.resize(number.text.size() - std::string(unit).size());
-    while (number.text.ends_with(' ')) number.text.pop_back();
-    return static_cast<std::uint64_t>(to_real(option, number, 0, 1e6) * factor);
-  }
-  return static_cast<std::uint64_t>(to_integer(option, value, 0, kMany * 4096));
-}
 
 template <class Member>
 ExperimentOption integer(OptionSpec spec, Member Experiment::*member, Index low, Index high) {
@@ -114,7 +78,7 @@ ExperimentOption integers(OptionSpec spec, std::vector<Element> Experiment::*mem
       std::move(spec),
       [=](Experiment& experiment, const Values& values) {
         (experiment.*member).clear();
-        for (const OptionValue& value : split(values, true)) {
+        for (const OptionValue& value : split_values(values, true)) {
           (experiment.*member).push_back(static_cast<Element>(to_integer(name, value, low, high)));
         }
       },
@@ -142,7 +106,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
 
 void set_causal(Experiment& experiment, const Values& values) {
   experiment.causal.clear();
-  for (const OptionValue& value : split(values, true)) {
+  for (const OptionValue& value : split_values(values, true)) {
     experiment.causal.push_back(to_switch("causal", value));
   }
 }

@@ -177,4 +177,40 @@ bool to_switch(const std::string& option, const OptionValue& value) {
   bad_value(option, value, "true or false");
 }
 
+std::uint64_t to_bytes(const std::string& option, const OptionValue& value) {
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1}, {"", 1}};
+  constexpr double kMost = 0x1p52;  // whole numbers up to here are exact
+  double number = 0;
+  const char* end = value.text.data() + value.text.size();
+  const auto [rest, code] = std::from_chars(value.text.data(), end, number);
+  for (const auto& [unit, factor] : kUnits) {
+    if (code != std::errc() || stripped({rest, end}) != unit) continue;
+    if (number >= 0 && number * factor <= kMost) return static_cast<std::uint64_t>(number * factor);
+  }
+  bad_value(option, value, "a number of bytes, as 4096, 64MiB or 1.5GiB");
+}
+
+std::vector<OptionValue> split_values(const std::vector<OptionValue>& values, bool at_commas) {
+  std::vector<OptionValue> parts;
+  for (const OptionValue& value : values) {
+    std::string part;
+    int depth = 0;
+    const auto finish = [&] {
+      if (!part.empty()) parts.push_back({part, value.where});
+      part.clear();
+    };
+    for (const char c : value.text) {
+      depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+      if (depth == 0 && (c == ' ' || c == '\t' || (at_commas && c == ','))) {
+        finish();
+      } else {
+        part += c;
+      }
+    }
+    finish();
+  }
+  return parts;
+}
+
 }  // namespace subquad

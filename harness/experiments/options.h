@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -67,5 +68,9 @@ Experiment load_experiment(const std::string& path, const ParsedOptions& command
 Index to_integer(const std::string& option, const OptionValue& value, Index low, Index high);
 double to_real(const std::string& option, const OptionValue& value, double low, double high);
 bool to_switch(const std::string& option, const OptionValue& value);
+/// A number of bytes, as 4096, 64MiB or 1.5GiB.
+std::uint64_t to_bytes(const std::string& option, const OptionValue& value);
+/// Splits lists at blanks outside parentheses, and at commas there if asked to.
+std::vector<OptionValue> split_values(const std::vector<OptionValue>& values, bool at_commas);
 
 }  // namespace subquad
