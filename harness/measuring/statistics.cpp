@@ -1,6 +1,7 @@
 #include "measuring/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/binomial.hpp>
 #include <cmath>
 #include <limits>
 
@@ -8,17 +9,6 @@ namespace subquad {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-/// P(B <= k) for B binomial with `trials` trials of probability 1/2, by logarithms: the
-/// coefficients overflow beyond a thousand trials.
-double binomial_half_at_most(int k, int trials) {
-  double total = 0;
-  for (int i = 0; i <= k; ++i) {
-    total += std::exp(std::lgamma(trials + 1.0) - std::lgamma(i + 1.0) -
-                      std::lgamma(trials - i + 1.0) - trials * std::log(2.0));
-  }
-  return total;
-}
 
 }  // namespace
 
@@ -40,12 +30,19 @@ MedianInterval median_interval(std::vector<double> values, double confidence) {
   if (values.empty()) return {kNaN, kNaN, 0};
   std::sort(values.begin(), values.end());
   const int count = static_cast<int>(values.size());
+  if (count == 1) return {values[0], values[0], 0};
   // The interval from the k-th smallest to the k-th largest (k from 0) misses the median if at most
   // k values lie on one side of it.
-  const auto coverage = [count](int k) { return 1 - 2 * binomial_half_at_most(k, count); };
+  const boost::math::binomial below(count, 0.5);
+  double missed = 2 * boost::math::pdf(below, 0);
   int k = 0;
-  while (2 * (k + 1) < count - 1 && coverage(k + 1) >= confidence) ++k;
-  return {values[k], values[count - 1 - k], count == 1 ? 0.0 : coverage(k)};
+  while (2 * (k + 1) < count - 1) {
+    const double wider = missed + 2 * boost::math::pdf(below, k + 1);
+    if (1 - wider < confidence) break;
+    missed = wider;
+    ++k;
+  }
+  return {values[k], values[count - 1 - k], 1 - missed};
 }
 
 }  // namespace subquad
