@@ -2,25 +2,29 @@
 
 #include "measuring/metrics.h"
 #include "report/render.h"
+#include "report/rounds.h"
 
 namespace subquad {
 namespace {
 
 constexpr std::string_view kHeader =
-    "input,keys,queries,dim,value_dim,causal,batch,heads,key_heads,threads,direction,variant,"
-    "target,"
-    "seed,status,reason,stale,sampled,figure,unit,of,value\n";
+    "machine,input,keys,queries,dim,value_dim,causal,batch,heads,key_heads,threads,direction,"
+    "variant,target,seed,status,reason,stale,sampled,unstable,instability,figure,unit,of,value\n";
+
+bool finished(const Record& r) { return r.status == Status::ok || r.status == Status::mistrusted; }
 
 /// Lines of one record: what identifies it, then one figure.
 class Lines {
  public:
   Lines(std::string& text, const Row& row, const Record& r) : text_(text) {
     const Problem& p = r.problem;
-    prefix_ = fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
-                          csv_escaped(r.input), p.keys, p.queries, p.dim, p.value_dim, p.causal,
-                          r.batch, r.heads, r.key_heads, r.threads, csv_escaped(r.direction),
-                          csv_escaped(r.variant), csv_escaped(r.target), r.seed,
-                          to_string(r.status), csv_escaped(r.reason), row.stale, r.sampled);
+    const std::string why = finished(r) ? instability(r) : "";
+    prefix_ = fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                          csv_escaped(r.machine), csv_escaped(r.input), p.keys, p.queries, p.dim,
+                          p.value_dim, p.causal, r.batch, r.heads, r.key_heads, r.threads,
+                          csv_escaped(r.direction), csv_escaped(r.variant), csv_escaped(r.target),
+                          r.seed, to_string(r.status), csv_escaped(r.reason), row.stale, r.sampled,
+                          !why.empty(), csv_escaped(why));
   }
 
   /// `of` says what the figure belongs to: "round 3", "head 0", or nothing for the whole point.
@@ -55,13 +59,17 @@ void add_heads(Lines& lines, const HeadFigures& figures, std::string_view prefix
 
 void add_record(std::string& text, const Row& row, const Record& r) {
   Lines lines(text, row, r);
-  if (r.status != Status::ok && r.status != Status::mistrusted) {
+  if (!finished(r)) {
     lines.add_nothing();
     return;
   }
   for (const Round& round : r.rounds) {
     const std::string of = fmt::format("round {}", round.round);
     lines.add("time", "ns", of, round.time_ns);
+    lines.add("processor_time", "ns", of, round.cpu_ns);
+    for (std::size_t i = 0; i < round.call_ns.size(); ++i) {
+      lines.add("call_time", "ns", fmt::format("{} call {}", of, i), round.call_ns[i]);
+    }
     if (round.anchor_ns <= 0) continue;
     lines.add("anchor_time", "ns", of, round.anchor_ns);
     if (r.status == Status::ok && round.time_ns > 0) {
@@ -70,6 +78,13 @@ void add_record(std::string& text, const Row& row, const Record& r) {
   }
   add_heads(lines, r.error, "");
   add_heads(lines, r.target_error, "target_");
+  add_heads(lines, r.error_deviation, "deviation_of_");
+  add_heads(lines, r.target_error_deviation, "deviation_of_target_");
+  for (const Draw& draw : r.draws) {
+    for (std::size_t i = 0; i < draw.error.size(); ++i) {
+      lines.add(kHeadlineMetric, "1", fmt::format("head {} draw {}", i, draw.seed), draw.error[i]);
+    }
+  }
   if (r.arithmetic_error >= 0) lines.add("arithmetic_error", "1", "", r.arithmetic_error);
   lines.add("setup_time", "ns", "", r.setup_ns);
   lines.add("useful_multiply_adds", "1", "", r.useful_multiply_adds);
@@ -87,6 +102,10 @@ void add_record(std::string& text, const Row& row, const Record& r) {
   bytes("choices", r.choice_bytes);
   bytes("scratch_declared", r.scratch_declared_bytes);
   bytes("scratch", r.scratch_bytes);
+  lines.add("heap_allocations", "1", "", static_cast<double>(r.heap_allocations));
+  bytes("heap", r.heap_bytes);
+  bytes("heap_kept", r.heap_kept_bytes);
+  bytes("resident", r.resident_bytes);
   bytes("resident_peak", r.resident_peak_bytes);
 }
 

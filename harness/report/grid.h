@@ -15,6 +15,7 @@ struct Grid {
   };
   struct Line {
     std::string name;
+    std::string marks;       ///< "*", "!", both or none
     std::vector<int> notes;  ///< 1-based numbers of `notes`
     std::vector<std::string> cells;
   };
@@ -28,14 +29,39 @@ struct Grid {
   std::vector<Column> columns;  ///< without the one of names
   std::vector<Group> groups;
   std::vector<std::string> notes;
+  std::vector<std::string> remarks;  ///< lines below the table, before the notes
+};
+
+/// Tables on one question, and how to read them.
+struct Section {
+  std::string heading;  ///< may be empty
+  std::vector<Grid> grids;
+  std::vector<std::string> legend;
 };
 
 /// How much a cell may say: `narrow` shortens intervals for tables of 120 characters.
 enum class Width { narrow, full };
 
-Grid make_grid(const Table& table, Width width);
+/// What a report shows, in order, as its options ask for; nothing for no tables.
+std::vector<Section> sections(const Summary& summary, Width width);
 
-/// Sentences on how to read the tables: what the intervals are, what the columns mean.
-std::vector<std::string> legend(const Summary& summary, Width width);
+Section table_section(const Summary& summary, Width width);
+Section scaling_section(const Summary& summary);
+Section spread_section(const Summary& summary);
+Section budget_section(const Summary& summary, Width width);
+
+/// What sections share.
+inline const std::string kNoFigure = "–";
+std::string printable(std::string text);
+std::string words(Status status);
+std::string plural(std::int64_t count, const std::string& noun);
+/// "gaussian, n = 512 1024, causal, 2 threads"; names the machine if there are several.
+std::string title_of(const Record& record, const std::vector<Index>& lengths,
+                     const Summary& summary);
+std::string shape_of(const Record& record, const std::string& anchor);
+/// Adds the line to the group of its target, which is the last one or new.
+void add_to_group(Grid& grid, const std::string& target, Grid::Line line);
+/// Number of the note that says `text`, added if it is new.
+int note_number(std::vector<std::string>& notes, const std::string& text);
 
 }  // namespace subquad

@@ -17,7 +17,86 @@ Json to_json(const std::optional<Estimate>& estimate) {
   return json;
 }
 
-Json to_json(const Row& row) {
+Json to_json(const std::optional<Deviation>& deviation) {
+  if (!deviation) return nullptr;
+  return {{"value", deviation->value}, {"negative_estimate", deviation->negative}};
+}
+
+Json to_json(const std::optional<Spread>& spread) {
+  if (!spread) return nullptr;
+  return {{"seeds", spread->seeds},
+          {"draws", spread->draws},
+          {"mean_relative_error", spread->error},
+          {"relative_error_deviation_method", to_json(spread->method_error)},
+          {"relative_error_deviation_input", to_json(spread->input_error)},
+          {"method_in_input", spread->method_in_input},
+          {"relative_time_deviation_timing", to_json(spread->timing_time)},
+          {"relative_time_deviation_input", to_json(spread->input_time)}};
+}
+
+Json to_json(const std::optional<Exponent>& exponent) {
+  if (!exponent) return nullptr;
+  Json json = {{"exponent", exponent->value}, {"margin", to_json(exponent->margin)}};
+  json["last_step"] = nullptr;
+  if (const auto& step = exponent->last_step) {
+    json["last_step"] = {{"from", step->from}, {"to", step->to}, {"exponent", step->value}};
+  }
+  return json;
+}
+
+const char* verdict(Side speed_up) {
+  if (speed_up == Side::open) return "undecided";
+  return speed_up == Side::above ? "faster" : "slower";
+}
+
+Json to_json(const std::optional<Crossover>& crossover) {
+  if (!crossover) return nullptr;
+  const auto length = [](const std::optional<Index>& keys) {
+    return keys ? Json(*keys) : Json(nullptr);
+  };
+  Json lengths = Json::array();
+  for (const auto& [keys, side] : crossover->lengths) {
+    lengths.push_back({{"keys", keys}, {"verdict", verdict(side)}});
+  }
+  return {{"state", to_string(crossover->state)},
+          {"slower_until", length(crossover->slower_until)},
+          {"faster_from", length(crossover->faster_from)},
+          {"slower_from", length(crossover->slower_from)},
+          {"lengths", std::move(lengths)}};
+}
+
+Json to_json(const BudgetResult& result, const std::vector<Row>& rows) {
+  Json within = Json::array(), misses = Json::array();
+  for (const BudgetResult::Place& place : result.places) {
+    within.push_back({{"rank", place.rank},
+                      {"variant", rows[place.row].first().variant},
+                      {"relative_error_at_most", to_json(place.error)},
+                      {"memory_bytes", place.memory_bytes}});
+  }
+  for (const BudgetResult::Miss& miss : result.misses) {
+    misses.push_back({{"variant", rows[miss.row].first().variant}, {"reason", miss.reason}});
+  }
+  return {{"within", std::move(within)}, {"misses", std::move(misses)}};
+}
+
+/// What tables of one series share; the length is theirs to say.
+Json setting_json(const Record& r, const std::string& anchor) {
+  const Problem& p = r.problem;
+  return {{"machine", r.machine},
+          {"input", r.input},
+          {"dim", p.dim},
+          {"value_dim", p.value_dim},
+          {"causal", p.causal},
+          {"scale", p.score_scale()},
+          {"batch", r.batch},
+          {"heads", r.heads},
+          {"key_heads", r.key_heads},
+          {"threads", r.threads},
+          {"direction", r.direction},
+          {"anchor", anchor.empty() ? Json(nullptr) : Json(anchor)}};
+}
+
+Json to_json(const Row& row, bool unbeaten) {
   Json seeds = Json::array();
   for (const Record* record : row.records) {
     seeds.push_back({{"seed", record->seed},
@@ -38,6 +117,9 @@ Json to_json(const Row& row) {
           {"remark", row.remark},
           {"stale", row.stale},
           {"sampled", row.sampled},
+          {"unstable", !row.instability.empty()},
+          {"instability", row.instability},
+          {"on_frontier", unbeaten},
           {"reference_rows", r.reference_rows},
           {"time_ns", to_json(row.time_ns)},
           {"speed_up", to_json(row.speed_up)},
@@ -46,32 +128,47 @@ Json to_json(const Row& row) {
           {"efficiency", to_json(row.efficiency)},
           {"scratch_bytes", to_json(row.scratch_bytes)},
           {"parameter_bytes", to_json(row.parameter_bytes)},
+          {"heap_allocations", row.heap_allocations},
+          {"heap_bytes", row.heap_bytes},
+          {"heap_kept_bytes", row.heap_kept_bytes},
           {"relative_error", to_json(row.error)},
+          {"relative_error_deviation", to_json(row.error_deviation)},
           {"target_relative_error", to_json(row.target_error)},
           {"dropped_mass", to_json(row.dropped_mass)},
+          {"spread", to_json(row.spread)},
           {"seeds", std::move(seeds)}};
 }
 
 Json to_json(const Table& table) {
-  const Record& r = table.first();
-  const Problem& p = r.problem;
-  Json rows = Json::array();
-  for (const Row& row : table.rows) rows.push_back(to_json(row));
-  return {{"input", r.input},
-          {"keys", p.keys},
-          {"queries", p.queries},
-          {"dim", p.dim},
-          {"value_dim", p.value_dim},
-          {"causal", p.causal},
-          {"first_query", p.first_query},
-          {"scale", p.score_scale()},
-          {"batch", r.batch},
-          {"heads", r.heads},
-          {"key_heads", r.key_heads},
-          {"threads", r.threads},
-          {"direction", r.direction},
-          {"anchor", table.anchor.empty() ? Json(nullptr) : Json(table.anchor)},
-          {"rows", std::move(rows)}};
+  const Problem& p = table.first().problem;
+  Json json = setting_json(table.first(), table.anchor);
+  json["keys"] = p.keys;
+  json["queries"] = p.queries;
+  json["first_query"] = p.first_query;
+  json["rows"] = Json::array();
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    json["rows"].push_back(to_json(table.rows[i], table.frontier.unbeaten[i]));
+  }
+  json["hypervolume"] = to_json(table.frontier.hypervolume);
+  json["family_hypervolume"] = table.frontier.family_hypervolume;
+  json["beaten_by_control"] = table.frontier.beaten_by_control;
+  if (table.budget) json["budget"] = to_json(*table.budget, table.rows);
+  return json;
+}
+
+Json to_json(const Series& series) {
+  Json json = setting_json(*series.record, series.anchor);
+  json["lengths"] = series.lengths;
+  json["variants"] = Json::array();
+  for (const Trend& trend : series.trends) {
+    json["variants"].push_back({{"variant", trend.record->variant},
+                                {"target", trend.record->target},
+                                {"lengths", trend.lengths},
+                                {"time", to_json(trend.time)},
+                                {"scratch", to_json(trend.memory)},
+                                {"crossover", to_json(trend.crossover)}});
+  }
+  return json;
 }
 
 }  // namespace
@@ -79,9 +176,16 @@ Json to_json(const Table& table) {
 std::string render_json(const Summary& summary) {
   Json tables = Json::array();
   for (const Table& table : summary.tables) tables.push_back(to_json(table));
-  const Json json = {{"record_schema", kRecordSchema},
-                     {"notices", summary.notices},
-                     {"tables", std::move(tables)}};
+  Json scaling = Json::array();
+  for (const Series& series : summary.scaling) scaling.push_back(to_json(series));
+  Json json = {{"record_schema", kRecordSchema},
+               {"notices", summary.notices},
+               {"tables", std::move(tables)},
+               {"scaling", std::move(scaling)}};
+  if (const auto& budget = summary.options.budget) {
+    json["budget"] = {{"max_relative_error", to_json(budget->max_error)},
+                      {"memory_bytes", to_json(budget->memory_bytes)}};
+  }
   // A path given on the command line need not be UTF-8.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

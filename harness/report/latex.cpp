@@ -38,11 +38,8 @@ std::string stacked(const Grid::Column& column) {
                      latex_escaped(column.lower));
 }
 
-void add_table(std::string& text, const Grid& grid) {
+void add_lines(std::string& text, const Grid& grid) {
   const std::size_t columns = grid.columns.size() + 1;
-  text += "\\begin{table}\n\\centering\\small\n";
-  text +=
-      fmt::format("\\caption{{{}. {}.}}\n", latex_escaped(grid.title), latex_escaped(grid.shape));
   text += fmt::format("\\begin{{tabular}}{{l{}}}\n\\toprule\nvariant",
                       std::string(grid.columns.size(), 'r'));
   for (const Grid::Column& column : grid.columns) text += fmt::format(" & {}", stacked(column));
@@ -52,12 +49,23 @@ void add_table(std::string& text, const Grid& grid) {
                         latex_escaped(group.heading));
     for (const Grid::Line& line : group.lines) {
       text += latex_escaped(line.name);
+      if (!line.marks.empty()) text += " " + latex_escaped(line.marks);
       if (!line.notes.empty()) text += fmt::format("$^{{{}}}$", join_numbers(line.notes));
       for (const std::string& cell : line.cells) text += fmt::format(" & {}", latex_escaped(cell));
       text += " \\\\\n";
     }
   }
   text += "\\bottomrule\n\\end{tabular}\n";
+}
+
+void add_table(std::string& text, const Grid& grid) {
+  text += "\\begin{table}\n\\centering\\small\n";
+  text +=
+      fmt::format("\\caption{{{}. {}.}}\n", latex_escaped(grid.title), latex_escaped(grid.shape));
+  if (!grid.groups.empty()) add_lines(text, grid);
+  for (const std::string& remark : grid.remarks) {
+    text += fmt::format("\\par\\footnotesize {}\n", latex_escaped(remark));
+  }
   for (std::size_t i = 0; i < grid.notes.size(); ++i) {
     text += fmt::format("\\par\\footnotesize $^{{{}}}$ {}\n", i + 1, latex_escaped(grid.notes[i]));
   }
@@ -86,13 +94,18 @@ std::string latex_escaped(const std::string& text) {
 std::string render_latex(const Summary& summary) {
   std::string text = "% Needs \\usepackage{booktabs}.\n";
   for (const std::string& notice : summary.notices) text += fmt::format("% {}\n", notice);
-  for (const Table& table : summary.tables) add_table(text, make_grid(table, Width::full));
-  if (summary.tables.empty()) return text;
-  text += "\\begin{itemize}\n";
-  for (const std::string& line : legend(summary, Width::full)) {
-    text += fmt::format("\\item {}\n", latex_escaped(line));
+  for (const Section& section : sections(summary, Width::full)) {
+    if (!section.heading.empty()) {
+      text += fmt::format("\\paragraph{{{}}}\n\n", latex_escaped(section.heading));
+    }
+    for (const Grid& grid : section.grids) add_table(text, grid);
+    text += "\\begin{itemize}\n";
+    for (const std::string& line : section.legend) {
+      text += fmt::format("\\item {}\n", latex_escaped(line));
+    }
+    text += "\\end{itemize}\n\n";
   }
-  return text + "\\end{itemize}\n";
+  return text;
 }
 
 }  // namespace subquad

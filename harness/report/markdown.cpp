@@ -15,9 +15,7 @@ std::string heading_of(const Grid::Column& column) {
   return column.upper + " " + column.lower;
 }
 
-void add_table(std::string& text, const Grid& grid) {
-  text +=
-      fmt::format("### {}\n\n{}\n\n", markdown_escaped(grid.title), markdown_escaped(grid.shape));
+void add_lines(std::string& text, const Grid& grid) {
   std::string header = "| variant |", rule = "|:--|";
   for (const Grid::Column& column : grid.columns) {
     header += fmt::format(" {} |", markdown_escaped(heading_of(column)));
@@ -30,6 +28,7 @@ void add_table(std::string& text, const Grid& grid) {
     text += "\n";
     for (const Grid::Line& line : group.lines) {
       text += fmt::format("| {}", markdown_escaped(line.name));
+      if (!line.marks.empty()) text += " " + markdown_escaped(line.marks);
       if (!line.notes.empty()) text += fmt::format(" <sup>{}</sup>", join_numbers(line.notes));
       for (const std::string& cell : line.cells) {
         text += fmt::format(" | {}", markdown_escaped(cell));
@@ -38,6 +37,13 @@ void add_table(std::string& text, const Grid& grid) {
     }
   }
   text += "\n";
+}
+
+void add_table(std::string& text, const Grid& grid) {
+  text +=
+      fmt::format("### {}\n\n{}\n\n", markdown_escaped(grid.title), markdown_escaped(grid.shape));
+  if (!grid.groups.empty()) add_lines(text, grid);
+  for (const std::string& remark : grid.remarks) text += markdown_escaped(remark) + "\n\n";
   for (std::size_t i = 0; i < grid.notes.size(); ++i) {
     text += fmt::format("<sup>{}</sup> {}\n\n", i + 1, markdown_escaped(grid.notes[i]));
   }
@@ -69,11 +75,15 @@ std::string markdown_escaped(const std::string& text) {
 std::string render_markdown(const Summary& summary) {
   std::string text;
   for (const std::string& notice : summary.notices) text += markdown_escaped(notice) + "\n\n";
-  for (const Table& table : summary.tables) add_table(text, make_grid(table, Width::full));
-  if (summary.tables.empty()) return text;
-  for (const std::string& line : legend(summary, Width::full)) {
-    text += fmt::format("- {}\n", markdown_escaped(line));
+  for (const Section& section : sections(summary, Width::full)) {
+    if (!section.heading.empty()) text += "## " + markdown_escaped(section.heading) + "\n\n";
+    for (const Grid& grid : section.grids) add_table(text, grid);
+    for (const std::string& line : section.legend) {
+      text += fmt::format("- {}\n", markdown_escaped(line));
+    }
+    text += "\n";
   }
+  if (text.ends_with("\n\n")) text.pop_back();
   return text;
 }
 

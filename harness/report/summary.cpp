@@ -11,80 +11,13 @@
 
 #include "measuring/metrics.h"
 #include "measuring/statistics.h"
+#include "report/rounds.h"
+#include "report/selection.h"
 
 namespace subquad {
 namespace {
 
 constexpr std::string_view kDroppedMass = "dropped_mass";
-
-/// What records must share to stand in one table.
-auto table_key(const Record& r) {
-  const Problem& p = r.problem;
-  return std::make_tuple(r.input, p.queries, p.keys, p.dim, p.value_dim, p.causal, p.first_query,
-                         p.score_scale(), r.batch, r.heads, r.key_heads, r.threads, r.direction);
-}
-
-auto point_key(const Record& r) { return std::make_tuple(table_key(r), r.variant, r.seed); }
-
-using Builds = std::set<std::string>;
-
-/// Those that the options name; else all but those that another one came after: a build is of
-/// yesterday as soon as one of its points was measured again by other code.
-Builds current_builds(const std::vector<Record>& records, const ReportOptions& options) {
-  if (!options.builds.empty()) return {options.builds.begin(), options.builds.end()};
-  std::map<decltype(point_key(records.front())), std::string> last;
-  Builds all, stale;
-  for (const Record& record : records) {
-    all.insert(record.build);
-    const auto [found, is_new] = last.emplace(point_key(record), record.build);
-    if (is_new || found->second == record.build) continue;
-    stale.insert(found->second);
-    stale.erase(record.build);
-    found->second = record.build;
-  }
-  for (const std::string& build : stale) all.erase(build);
-  return all;
-}
-
-bool is_current(const Record& record, const Builds& builds) { return builds.count(record.build); }
-
-bool finished(const Record& record) {
-  return record.status == Status::ok || record.status == Status::mistrusted;
-}
-
-/// The records that count, in the order of their points' first appearance.
-std::vector<const Record*> effective_records(const std::vector<Record>& records,
-                                             const Builds& builds) {
-  std::map<decltype(point_key(records.front())), std::size_t> place;
-  std::vector<const Record*> effective;
-  for (const Record& record : records) {
-    const auto [found, is_new] = place.emplace(point_key(record), effective.size());
-    if (is_new) {
-      effective.push_back(&record);
-    } else if (is_current(record, builds) || !is_current(*effective[found->second], builds)) {
-      effective[found->second] = &record;
-    }
-  }
-  return effective;
-}
-
-template <class Figure>
-std::vector<double> over_rounds(const Record& record, Figure figure) {
-  std::vector<double> values;
-  for (const Round& round : record.rounds) {
-    if (const std::optional<double> value = figure(round)) values.push_back(*value);
-  }
-  return values;
-}
-
-std::optional<double> time_of(const Round& round) {
-  return round.time_ns > 0 ? std::optional(round.time_ns) : std::nullopt;
-}
-
-std::optional<double> speed_up_of(const Round& round) {
-  if (round.time_ns <= 0 || round.anchor_ns <= 0) return std::nullopt;
-  return round.anchor_ns / round.time_ns;
-}
 
 Estimate range_of(const std::vector<double>& values) {
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
@@ -97,7 +30,7 @@ template <class Figure>
 std::optional<Estimate> over_seeds(const std::vector<const Record*>& seeds, Figure figure) {
   std::vector<double> medians;
   for (const Record* record : seeds) {
-    const std::vector<double> values = over_rounds(*record, figure);
+    const std::vector<double> values = figure(*record);
     if (values.empty()) return std::nullopt;
     if (seeds.size() == 1) {
       const MedianInterval interval = median_interval(values);
@@ -163,15 +96,24 @@ std::string remark_on(const std::vector<const Record*>& seeds) {
   return remark;
 }
 
+/// Of any seed: one that cannot be relied on is enough to doubt the row.
+std::string instability_of(const Row& row) {
+  for (const Record* record : row.finished()) {
+    std::string reason = instability(*record);
+    if (reason.empty()) continue;
+    if (row.records.size() > 1) reason = fmt::format("seed {}: {}", record->seed, reason);
+    return reason;
+  }
+  return {};
+}
+
 void add_figures(Row& row) {
-  std::vector<const Record*> seeds;
-  std::copy_if(row.records.begin(), row.records.end(), std::back_inserter(seeds),
-               [](const Record* r) { return finished(*r); });
+  const std::vector<const Record*> seeds = row.finished();
   if (seeds.empty()) return;
 
   row.sampled = std::any_of(seeds.begin(), seeds.end(), [](const Record* r) { return r->sampled; });
-  row.time_ns = over_seeds(seeds, time_of);
-  if (row.status == Status::ok) row.speed_up = over_seeds(seeds, speed_up_of);
+  row.time_ns = over_seeds(seeds, times_ns);
+  if (row.status == Status::ok) row.speed_up = over_seeds(seeds, speed_ups);
   if (row.time_ns) {
     // Multiply-adds per nanosecond, in floating-point operations per second.
     const double flops_per_multiply_add = 2e9 / row.time_ns->median;
@@ -181,19 +123,27 @@ void add_figures(Row& row) {
                            return r.executed_multiply_adds;
                          });
   }
-  row.scratch_bytes =
-      median_over(seeds, [](const Record& r) { return static_cast<double>(r.scratch_bytes); });
+  row.scratch_bytes = median_over(
+      seeds, [](const Record& r) { return static_cast<double>(r.scratch_bytes + r.heap_bytes); });
   row.parameter_bytes = median_over(seeds, [](const Record& r) {
     return static_cast<double>(r.parameter_bytes + r.random_bytes);
   });
+  for (const Record* record : seeds) {
+    row.heap_allocations = std::max(row.heap_allocations, record->heap_allocations);
+    row.heap_bytes = std::max(row.heap_bytes, record->heap_bytes);
+    row.heap_kept_bytes = std::max(row.heap_kept_bytes, record->heap_kept_bytes);
+  }
   row.error = over_heads(seeds, &Record::error, kHeadlineMetric);
+  if (const auto deviation = over_heads(seeds, &Record::error_deviation, kHeadlineMetric)) {
+    row.error_deviation = deviation->median;
+  }
   row.target_error = over_heads(seeds, &Record::target_error, kHeadlineMetric);
   // What a variant drops is counted on the attention that it restricts.
   row.dropped_mass = over_heads(seeds, &Record::target_error, kDroppedMass);
   if (!row.dropped_mass) row.dropped_mass = over_heads(seeds, &Record::error, kDroppedMass);
 }
 
-Row make_row(std::vector<const Record*> seeds, const Builds& builds) {
+Row make_row(std::vector<const Record*> seeds, const Selection& selection) {
   std::sort(seeds.begin(), seeds.end(),
             [](const Record* a, const Record* b) { return a->seed < b->seed; });
   Row row;
@@ -201,7 +151,9 @@ Row make_row(std::vector<const Record*> seeds, const Builds& builds) {
   row.status = status_of(row.records);
   row.remark = remark_on(row.records);
   row.stale = std::any_of(row.records.begin(), row.records.end(),
-                          [&](const Record* r) { return !is_current(*r, builds); });
+                          [&](const Record* r) { return !selection.is_current(*r); });
+  row.instability = instability_of(row);
+  row.spread = spread_of(row.records);
   add_figures(row);
   return row;
 }
@@ -235,12 +187,12 @@ void sort_rows(Table& table, const std::string& anchor_target) {
             [&](const Row& a, const Row& b) { return key(a) < key(b); });
 }
 
-Table make_table(const std::vector<const Record*>& records, const Builds& builds) {
+Table make_table(const std::vector<const Record*>& records, const Selection& selection) {
   std::map<std::string, std::vector<const Record*>> by_variant;
   for (const Record* record : records) by_variant[record->variant].push_back(record);
   Table table;
   for (auto& [variant, seeds] : by_variant) {
-    table.rows.push_back(make_row(std::move(seeds), builds));
+    table.rows.push_back(make_row(std::move(seeds), selection));
   }
   const auto anchor = std::find_if(table.rows.begin(), table.rows.end(), [](const Row& row) {
     return std::any_of(row.records.begin(), row.records.end(),
@@ -257,48 +209,37 @@ Table make_table(const std::vector<const Record*>& records, const Builds& builds
   return table;
 }
 
-std::string count_of(std::size_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
-void add_notices(Summary& summary, std::size_t all, const std::vector<const Record*>& effective,
-                 const Builds& builds) {
-  if (effective.empty()) {
-    summary.notices.push_back("No records: nothing has been measured yet.");
-    return;
-  }
-  if (all > effective.size()) {
-    summary.notices.push_back(count_of(all - effective.size(), "earlier record") +
-                              " of points that were measured again left out.");
-  }
-  const auto stale = static_cast<std::size_t>(
-      std::count_if(effective.begin(), effective.end(),
-                    [&](const Record* r) { return !is_current(*r, builds); }));
-  if (stale == effective.size()) {
-    summary.notices.push_back(
-        "Every record is stale: other code than today's measured it. Run the experiment again for "
-        "figures of today's code.");
-  } else if (stale > 0) {
-    summary.notices.push_back(count_of(stale, "record") +
-                              " measured by other code than today's, marked stale.");
-  }
-}
-
 }  // namespace
 
+std::vector<const Record*> Row::finished() const {
+  std::vector<const Record*> seeds;
+  std::copy_if(records.begin(), records.end(), std::back_inserter(seeds), [](const Record* r) {
+    return r->status == Status::ok || r->status == Status::mistrusted;
+  });
+  return seeds;
+}
+
 Summary summarise(const std::vector<Record>& records, const ReportOptions& options) {
-  const Builds builds = current_builds(records, options);
-  const std::vector<const Record*> effective = effective_records(records, builds);
-  std::map<decltype(table_key(records.front())), std::size_t> place;
+  Selection selection = select_records(records, options);
+  std::map<Setting, std::size_t> place;
   std::vector<std::vector<const Record*>> groups;
-  for (const Record* record : effective) {
-    const auto [found, is_new] = place.emplace(table_key(*record), groups.size());
+  std::set<std::string> machines;
+  for (const Record* record : selection.records) {
+    machines.insert(record->machine);
+    const auto [found, is_new] = place.emplace(setting_of(*record), groups.size());
     if (is_new) groups.emplace_back();
     groups[found->second].push_back(record);
   }
   Summary summary;
-  for (const auto& group : groups) summary.tables.push_back(make_table(group, builds));
-  add_notices(summary, records.size(), effective, builds);
+  summary.options = options;
+  summary.several_machines = machines.size() > 1;
+  for (const auto& group : groups) {
+    Table& table = summary.tables.emplace_back(make_table(group, selection));
+    table.frontier = find_frontier(table.rows);
+    if (options.budget) table.budget = judge(table.rows, *options.budget);
+  }
+  summary.scaling = make_scaling(summary.tables);
+  summary.notices = std::move(selection.notices);
   return summary;
 }
 

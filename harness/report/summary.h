@@ -5,16 +5,14 @@
 #include <vector>
 
 #include "records/record.h"
+#include "report/budget.h"
+#include "report/estimate.h"
+#include "report/frontier.h"
 #include "report/report.h"
+#include "report/scaling.h"
+#include "report/spread.h"
 
 namespace subquad {
-
-/// A figure and its spread. Over rounds [low, high] is the order-statistic interval of the median,
-/// over heads and over seeds it is the range.
-struct Estimate {
-  double median = 0, low = 0, high = 0;
-  double coverage = 0;  ///< of an interval of the median; 0 for a range
-};
 
 /// One variant in a table: the records of its seeds and what they come to. Figures that were not
 /// taken, or that the status forbids to print, are empty.
@@ -24,6 +22,8 @@ struct Row {
   std::string remark;                  ///< reasons and seeds that did not end well; may be empty
   bool stale = false;
   bool sampled = false;
+  /// Why its times are not to be relied on; empty if nothing speaks against them (rounds.h).
+  std::string instability;
 
   std::optional<Estimate> time_ns;
   /// Median over rounds of the anchor's time over the variant's in the same round.
@@ -31,27 +31,38 @@ struct Row {
   std::optional<double> useful_flops, executed_flops;  ///< per second, 2 per multiply-add
   /// Measured speed-up over the one that useful multiply-adds predict.
   std::optional<double> efficiency;
-  std::optional<double> scratch_bytes;
+  std::optional<double> scratch_bytes;    ///< arenas, and what was allocated beside them
   std::optional<double> parameter_bytes;  ///< learned and random tensors
-  std::optional<Estimate> error;          ///< relative error against plain dense
-  std::optional<Estimate> target_error;   ///< against the variant's own dense target
+  std::uint64_t heap_allocations = 0, heap_bytes = 0, heap_kept_bytes = 0;  ///< most of any seed
+  std::optional<Estimate> error;  ///< relative error against plain dense
+  /// Standard error of one head's error, where it is estimated from a sample of query rows.
+  std::optional<double> error_deviation;
+  std::optional<Estimate> target_error;  ///< against the variant's own dense target
   std::optional<Estimate> dropped_mass;
+  std::optional<Spread> spread;  ///< where there are several seeds or draws
 
   const Record& first() const { return *records.front(); }
+  /// Those that have figures.
+  std::vector<const Record*> finished() const;
 };
 
-/// Rows that can be compared: same input, shape, mask, threads and direction. The anchor comes
-/// first, with its group of target; then targets in the order of `Target`, each sorted by time.
+/// Rows that can be compared (selection.h). The anchor comes first, with its group of target; then
+/// targets in the order of `Target`, each sorted by time.
 struct Table {
   std::vector<Row> rows;
   const Record& first() const { return rows.front().first(); }
   /// Variant that speed-ups are over; empty without one.
   std::string anchor;
+  Frontier frontier;
+  std::optional<BudgetResult> budget;
 };
 
 struct Summary {
   std::vector<Table> tables;         ///< in the order in which their first records appear
+  std::vector<Series> scaling;       ///< what was measured at several lengths
   std::vector<std::string> notices;  ///< what was left out, and why; staleness
+  bool several_machines = false;
+  ReportOptions options;
 };
 
 /// Points into `records`, which must outlive it.

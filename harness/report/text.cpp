@@ -12,6 +12,8 @@ constexpr std::size_t kPageWidth = 120;
 /// Names longer than this may be given a line of their own so that the table fits the page.
 constexpr std::size_t kLeastNameWidth = 16;
 constexpr std::size_t kIndent = 2;
+/// The indent where marks stand in it.
+constexpr std::size_t kMarkedIndent = 3;
 
 /// Columns that `text` takes on a terminal. fmt pads by display width and says so only through the
 /// length of what it padded.
@@ -33,11 +35,12 @@ std::string name_of(const Grid::Line& line) {
 }
 
 struct Widths {
+  std::size_t indent = kIndent;
   std::size_t name = 0;
   std::size_t gap = 2;  ///< between columns
   std::vector<std::size_t> cells;
   std::size_t total() const {
-    std::size_t sum = kIndent + name;
+    std::size_t sum = indent + name;
     for (const std::size_t width : cells) sum += gap + width;
     return sum;
   }
@@ -52,6 +55,7 @@ Widths widths_of(const Grid& grid) {
   for (const Grid::Group& group : grid.groups) {
     for (const Grid::Line& line : group.lines) {
       widths.name = std::max(widths.name, display_width(name_of(line)));
+      if (!line.marks.empty()) widths.indent = kMarkedIndent;
       for (std::size_t i = 0; i < line.cells.size(); ++i) {
         widths.cells[i] = std::max(widths.cells[i], display_width(line.cells[i]));
       }
@@ -66,13 +70,13 @@ Widths widths_of(const Grid& grid) {
   return widths;
 }
 
-void add_line(std::string& text, const std::string& name, const std::vector<std::string>& cells,
-              const Widths& widths) {
-  std::string line(kIndent, ' ');
+void add_line(std::string& text, const std::string& marks, const std::string& name,
+              const std::vector<std::string>& cells, const Widths& widths) {
+  std::string line = left(marks, widths.indent);
   if (display_width(name) > widths.name) {
     line += name;
     line += '\n';
-    line.append(kIndent + widths.name, ' ');
+    line.append(widths.indent + widths.name, ' ');
   } else {
     line += left(name, widths.name);
   }
@@ -106,22 +110,29 @@ void add_wrapped(std::string& text, const std::string& sentence, std::size_t ind
   text += "\n";
 }
 
-void add_table(std::string& text, const Grid& grid) {
+void add_lines(std::string& text, const Grid& grid) {
   const Widths widths = widths_of(grid);
-  add_wrapped(text, grid.title, 0);
-  add_wrapped(text, grid.shape, 0);
-  text += "\n";
   std::vector<std::string> upper, lower;
   for (const Grid::Column& column : grid.columns) {
     upper.push_back(column.upper);
     lower.push_back(column.lower);
   }
-  add_line(text, "", upper, widths);
-  add_line(text, "variant", lower, widths);
+  add_line(text, "", "", upper, widths);
+  add_line(text, "", "variant", lower, widths);
   for (const Grid::Group& group : grid.groups) {
     add_wrapped(text, group.heading, 0);
-    for (const Grid::Line& line : group.lines) add_line(text, name_of(line), line.cells, widths);
+    for (const Grid::Line& line : group.lines) {
+      add_line(text, line.marks, name_of(line), line.cells, widths);
+    }
   }
+}
+
+void add_table(std::string& text, const Grid& grid) {
+  add_wrapped(text, grid.title, 0);
+  add_wrapped(text, grid.shape, 0);
+  text += "\n";
+  if (!grid.groups.empty()) add_lines(text, grid);
+  for (const std::string& remark : grid.remarks) add_wrapped(text, remark, 4);
   for (std::size_t i = 0; i < grid.notes.size(); ++i) {
     add_wrapped(text, fmt::format("[{}] {}", i + 1, grid.notes[i]), 4);
   }
@@ -134,10 +145,13 @@ std::string render_text(const Summary& summary) {
   std::string text;
   for (const std::string& notice : summary.notices) add_wrapped(text, notice, 0);
   if (!summary.notices.empty() && !summary.tables.empty()) text += "\n";
-  for (const Table& table : summary.tables) add_table(text, make_grid(table, Width::narrow));
-  if (!summary.tables.empty()) {
-    for (const std::string& line : legend(summary, Width::narrow)) add_wrapped(text, line, 2);
+  for (const Section& section : sections(summary, Width::narrow)) {
+    if (!section.heading.empty()) text += section.heading + "\n\n";
+    for (const Grid& grid : section.grids) add_table(text, grid);
+    for (const std::string& line : section.legend) add_wrapped(text, line, 2);
+    text += "\n";
   }
+  if (text.ends_with("\n\n")) text.pop_back();
   return text;
 }
 

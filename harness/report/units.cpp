@@ -66,10 +66,14 @@ std::string with_bounds(const Estimate& estimate) {
                      significant(estimate.high));
 }
 
-std::string with_short_bounds(const Estimate& estimate) {
-  if (std::abs(estimate.high) < kRoundingError) return significant(estimate.median, 2);
-  return fmt::format("{} [{} {}]", significant(estimate.median, 2), significant(estimate.low, 2),
-                     significant(estimate.high, 2));
+std::string with_short_bounds(const Estimate& estimate, std::optional<double> deviation) {
+  std::string text = significant(estimate.median, 2);
+  if (std::abs(estimate.high) < kRoundingError) return text;
+  if (deviation && estimate.median > 0) {
+    text += "±" + significant(100 * *deviation / estimate.median, 1) + "%";
+  }
+  return text +
+         fmt::format(" [{} {}]", significant(estimate.low, 2), significant(estimate.high, 2));
 }
 
 std::string human_time_with_bounds(const Estimate& nanoseconds) {

@@ -1,8 +1,9 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "report/summary.h"
+#include "report/estimate.h"
 
 namespace subquad {
 
@@ -19,8 +20,9 @@ std::string short_bytes(double bytes);
 
 /// "12.3 [12.1 12.5]".
 std::string with_bounds(const Estimate& estimate);
-/// "0.12 [0.10 0.15]": two digits, and the median alone where all is below 1e-5.
-std::string with_short_bounds(const Estimate& estimate);
+/// "0.12 [0.10 0.15]": two digits, and the median alone where all is below 1e-5. With a standard
+/// error of the median "0.12±3% [0.10 0.15]".
+std::string with_short_bounds(const Estimate& estimate, std::optional<double> deviation = {});
 /// "12.3 ms [12.1 12.5]": bounds in the unit of the median; from nanoseconds.
 std::string human_time_with_bounds(const Estimate& nanoseconds);
 /// "12.3 ms ±2%": the larger half of the interval, relative to the median; from nanoseconds.

@@ -1,0 +1,91 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "report/grid.h"
+#include "report/selection.h"
+
+namespace subquad {
+namespace {
+
+std::string exponent_cell(const std::optional<Exponent>& exponent) {
+  if (!exponent) return kNoFigure;
+  // No "-0.00" where nothing grows.
+  const double value = std::abs(exponent->value) < 0.005 ? 0 : exponent->value;
+  std::string text = fmt::format("{:.2f}", value);
+  return exponent->margin ? text + fmt::format(" ±{:.2f}", *exponent->margin) : text;
+}
+
+std::string last_step_cell(const std::optional<Exponent>& exponent) {
+  if (!exponent || !exponent->last_step) return kNoFigure;
+  return exponent_cell(Exponent{exponent->last_step->value, std::nullopt, std::nullopt});
+}
+
+std::string crossover_cell(const Trend& trend) {
+  using State = Crossover::State;
+  if (!trend.crossover) return kNoFigure;
+  const Crossover& crossover = *trend.crossover;
+  const Index first = crossover.lengths.front().first, last = crossover.lengths.back().first;
+  switch (crossover.state) {
+    case State::faster:
+      return fmt::format("everywhere, from {}", first);
+    case State::slower:
+      return fmt::format("nowhere, up to {}", last);
+    case State::between:
+      return fmt::format("between {} and {}", *crossover.slower_until, *crossover.faster_from);
+    case State::faster_later:
+      return fmt::format("from {}; undecided before", *crossover.faster_from);
+    case State::slower_at_first:
+      return fmt::format("not up to {}; undecided after", *crossover.slower_until);
+    case State::slower_at_last:
+      return fmt::format("not from {} on", *crossover.slower_from);
+    case State::undecided:
+      return fmt::format("undecided, {} to {}", first, last);
+  }
+  return kNoFigure;
+}
+
+Grid make_grid(const Series& series, const Summary& summary) {
+  Record shape = *series.record;
+  // Where the queries are the last of the keys their place grows with the length.
+  if (setting_over_lengths(shape).first_query < 0) shape.problem.first_query = 0;
+  Grid grid;
+  grid.title = title_of(*series.record, series.lengths, summary);
+  grid.shape = shape_of(shape, series.anchor);
+  grid.columns = {{"time ~ n^", "exponent"},
+                  {"its last", "step"},
+                  {"scratch ~ n^", "exponent"},
+                  {"its last", "step"}};
+  if (!series.anchor.empty()) grid.columns.push_back({"faster than", printable(series.anchor)});
+  for (const Trend& trend : series.trends) {
+    Grid::Line line;
+    line.name = printable(trend.record->variant);
+    line.cells = {exponent_cell(trend.time), last_step_cell(trend.time),
+                  exponent_cell(trend.memory), last_step_cell(trend.memory)};
+    if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));
+    if (trend.lengths != series.lengths) {
+      line.notes.push_back(note_number(
+          grid.notes, fmt::format("over n = {} alone", fmt::join(trend.lengths, " "))));
+    }
+    add_to_group(grid, trend.record->target, std::move(line));
+  }
+  return grid;
+}
+
+}  // namespace
+
+Section scaling_section(const Summary& summary) {
+  Section section;
+  section.heading = "Scaling: how time and scratch memory grow with the length n";
+  for (const Series& series : summary.scaling) section.grids.push_back(make_grid(series, summary));
+  section.legend = {
+      "Exponent: slope of log(median time), or log(scratch), over log(n), by least squares through "
+      "all lengths; ±: its 95% interval (Student's t, from three lengths on). Last step: the same "
+      "between the longest length and the longest of at most half of it.",
+      "Faster than the anchor: where the 95% interval of the speed-up lies above 1 (not: below 1; "
+      "undecided: it holds 1, or fewer than six rounds). Between measured lengths; nothing is "
+      "extrapolated."};
+  return section;
+}
+
+}  // namespace subquad

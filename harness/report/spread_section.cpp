@@ -1,0 +1,89 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/grid.h"
+#include "report/units.h"
+
+namespace subquad {
+namespace {
+
+std::string deviation_cell(const std::optional<Deviation>& deviation) {
+  if (!deviation) return kNoFigure;
+  return deviation->negative ? "0 (<0)" : significant(deviation->value, 2);
+}
+
+std::string percent_cell(const std::optional<Deviation>& deviation) {
+  if (!deviation) return kNoFigure;
+  return deviation->negative ? "0 (<0)" : significant(100 * deviation->value, 2) + "%";
+}
+
+Grid::Line make_line(const Row& row, std::vector<std::string>& notes) {
+  const Spread& spread = *row.spread;
+  Grid::Line line;
+  line.name = printable(row.first().variant);
+  line.cells = {std::to_string(row.first().problem.keys),
+                std::to_string(spread.seeds),
+                std::to_string(spread.draws),
+                significant(spread.error),
+                deviation_cell(spread.method_error),
+                deviation_cell(spread.input_error),
+                percent_cell(spread.timing_time),
+                percent_cell(spread.input_time)};
+  if (spread.method_in_input) {
+    line.notes.push_back(
+        note_number(notes, "one draw per seed: the input's part holds the method's as well"));
+  }
+  return line;
+}
+
+/// Rows with a spread of tables that differ in their length alone, a variant's lengths together.
+Grid make_grid(const std::vector<const Table*>& tables, const Summary& summary) {
+  std::vector<Index> lengths;
+  std::vector<const Row*> rows;
+  for (const Table* table : tables) {
+    for (const Row& row : table->rows) {
+      if (row.spread) rows.push_back(&row);
+    }
+    lengths.push_back(table->first().problem.keys);
+  }
+  const auto place = [&](const Row* row) {
+    return std::find_if(rows.begin(), rows.end(), [&](const Row* other) {
+             return other->first().variant == row->first().variant;
+           }) - rows.begin();
+  };
+  std::vector<std::pair<std::ptrdiff_t, const Row*>> ordered;
+  for (const Row* row : rows) ordered.emplace_back(place(row), row);
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  Grid grid;
+  grid.title = title_of(tables.front()->first(), lengths, summary);
+  grid.shape = shape_of(tables.front()->first(), tables.front()->anchor);
+  grid.columns = {{"", "n"},           {"", "seeds"},       {"", "draws"},
+                  {"mean", "error"},   {"error:", "method"}, {"error:", "input"},
+                  {"time:", "timing"}, {"time:", "input"}};
+  for (const auto& [_, row] : ordered) {
+    add_to_group(grid, row->first().target, make_line(*row, grid.notes));
+  }
+  return grid;
+}
+
+}  // namespace
+
+Section spread_section(const Summary& summary) {
+  Section section;
+  section.heading = "Where the spread comes from";
+  for (const auto& tables : tables_over_lengths(summary.tables)) {
+    Grid grid = make_grid(tables, summary);
+    if (!grid.groups.empty()) section.grids.push_back(std::move(grid));
+  }
+  section.legend = {
+      "Standard deviations, by a one-way random effects model. Of one head's relative error: "
+      "method, between draws of the variant's tensors on one input; input, between seeds. Of the "
+      "time over the anchor's (the anchor's: of its time), in percent of it: timing, between "
+      "rounds; input, between seeds. 0 (<0): the estimate of the variance is negative, so too "
+      "small to be seen beside the other part. –: not measured with several of these."};
+  return section;
+}
+
+}  // namespace subquad
