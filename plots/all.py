@@ -8,8 +8,10 @@ import time_vs_length
 
 
 def draw(frame, out, _=None):
-    return [path for figure in (time_vs_length, memory_vs_length, error_vs_time)
-            for path in figure.draw(frame, out)]
+    # Points measured for their memory alone have no times to draw.
+    timed = (frame["time"] > 0).any()
+    figures = (time_vs_length, memory_vs_length, error_vs_time) if timed else (memory_vs_length,)
+    return [path for figure in figures for path in figure.draw(frame, out)]
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def point_of(record):
     """What tells one point from another, whatever code measured it."""
     return (record["variant"], record["input"], json.dumps(record["problem"], sort_keys=True),
             record["batch"], record["heads"], record["key_heads"], record["threads"],
-            record["seed"], record["direction"])
+            record["seed"], record["direction"], record["machine"])
 
 
 def latest(records):
@@ -146,19 +146,20 @@ def shape_of(record):
     return ", ".join(words)
 
 
-def row_of(seeds):
+def row_of(seeds, shape):
     """One line of the frame: a variant at one length, over its seeds."""
     first = seeds[0]
     done = [record for record in seeds if record["status"] == "ok"]
     trusted = done and all(record["status"] != "mistrusted" for record in seeds)
     times = figure_of([[x["time_ns"] * 1e-9 for x in r["rounds"]] for r in done], over_rounds)
     errors = figure_of([r["error"].get(HEADLINE, []) for r in done], over_heads)
-    memory = [r["scratch_bytes"] + r["parameter_bytes"] + r["random_bytes"] for r in done]
+    memory = [r["scratch_bytes"] + r["heap_bytes"] + r["parameter_bytes"] + r["random_bytes"]
+              for r in done]
     return {
         "variant": first["variant"], "family": first["family"], "target": first["target"],
         "input": first["input"], "keys": first["problem"]["keys"],
         "causal": first["problem"]["causal"], "threads": first["threads"],
-        "shape": shape_of(first), "anchor": first["anchor"],
+        "shape": shape, "anchor": first["anchor"],
         "status": "ok" if trusted else next(r["status"] for r in seeds if r["status"] != "ok"),
         "time": times[0], "time_low": times[1], "time_high": times[2],
         "error": errors[0], "error_low": errors[1], "error_high": errors[2],
@@ -167,17 +168,19 @@ def row_of(seeds):
 
 
 def load(directories):
-    """A data frame with one line per variant, length, input, mask, threads and shape. Seconds and
-    bytes. Raises NoRecords."""
+    """A data frame with one line per variant, length, input, mask, threads and shape; what several
+    machines measured stands apart, as a shape of its own. Seconds and bytes. Raises NoRecords."""
     records = latest([r for directory in directories for r in read_records(directory)])
+    several = len({record["machine"] for record in records}) > 1
     groups = {}
     for record in records:
+        shape = shape_of(record) + (f", machine {record['machine'][:8]}" if several else "")
         groups.setdefault((record["variant"], record["input"], record["problem"]["keys"],
-                           record["problem"]["causal"], record["threads"],
-                           shape_of(record)), []).append(record)
+                           record["problem"]["causal"], record["threads"], shape),
+                          []).append(record)
     if not groups:
         raise NoRecords("no records: nothing has been measured yet")
-    frame = pandas.DataFrame([row_of(seeds) for seeds in groups.values()])
+    frame = pandas.DataFrame([row_of(seeds, key[-1]) for key, seeds in groups.items()])
     if not (frame.status == "ok").any():
         raise NoRecords("no point ended well: there is nothing to draw")
     return frame

@@ -12,6 +12,8 @@ import common
 PANEL_WIDTH = 5.2  # inches
 ERROR_HEIGHT = 3.6
 DISTANCE_HEIGHT = 2.0
+# What approximates dense attention; controls and oracles are drawn, but nothing to choose from.
+MEMBERS = ("exact", "estimator", "restriction")
 HALO = matplotlib.patheffects.withStroke(linewidth=2, foreground="white")
 
 
@@ -25,6 +27,24 @@ def pareto_frontier(times, errors):
             frontier.append(i)
             least = errors[i]
     return frontier
+
+
+def losses(rows):
+    """Errors, but for exact attention, whose rounding does not count."""
+    return [0 if row.target == "exact" else row.error for row in rows.itertuples()]
+
+
+def members_of(rows):
+    """The rows of one panel that a frontier is made of, as in the tables of `subquad report`."""
+    good = (rows["status"] == "ok") & (rows["time"] > 0) & rows["target"].isin(MEMBERS)
+    return rows[good & ((rows["target"] == "exact") | rows["error"].notna())]
+
+
+def unbeaten(members):
+    """Names of the members that no other one beats; of equal ones all."""
+    points = list(zip(members["time"], losses(members)))
+    corners = {points[i] for i in pareto_frontier(*zip(*points))} if points else set()
+    return {name for name, point in zip(members["variant"], points) if point in corners}
 
 
 def tick(value, _=None):
@@ -143,11 +163,10 @@ def draw_exact(axes, exact, looks, taken):
         text.set_position(axes.transAxes.inverted().transform(box[:2]))
 
 
-def draw_frontier(axes, rows):
+def draw_frontier(axes, members):
     """The staircase of what nothing beats; returns the names of what is beaten, and the boxes of the
-    stairs. Rounding does not count: exact variants have error 0 here."""
-    errors = [0 if row.target == "exact" else row.error for row in rows.itertuples()]
-    times = list(rows["time"])
+    stairs."""
+    errors, times = losses(members), list(members["time"])
     frontier = pareto_frontier(times, errors)
     x = [times[i] for i in frontier]
     floor = axes.get_ylim()[0]
@@ -156,8 +175,7 @@ def draw_frontier(axes, rows):
     corners = axes.transData.transform(list(zip(x, y)))
     boxes = [box for (x0, y0), (x1, y1) in zip(corners, corners[1:])
              for box in ((x0, y0 - 1, x1, y0 + 1), (x1 - 1, y1, x1 + 1, y0))]
-    kept = {rows["variant"].iloc[i] for i in frontier}
-    return set(rows["variant"]) - kept, boxes
+    return set(members["variant"]) - unbeaten(members), boxes
 
 
 def draw_panels(figure, rows, looks, left, error_bottom, distance_bottom, title):
@@ -170,8 +188,8 @@ def draw_panels(figure, rows, looks, left, error_bottom, distance_bottom, title)
     axes.set_title(title, loc="left")
     if len(approximate):
         prepare(axes, approximate, "relative error against dense", times)
-        beaten, stairs = draw_frontier(
-            axes, shown[(shown["error"] > 0) | (shown["target"] == "exact")])
+        members = members_of(shown)
+        beaten, stairs = draw_frontier(axes, members) if len(members) else (set(), [])
         taken = stairs + draw_points(axes, approximate, looks, beaten)
         draw_exact(axes, exact, looks, taken)
         first = approximate["variant"].isin(beaten)
@@ -201,8 +219,9 @@ def draw_figure(rows, looks, title):
     titles = [common.title_of(name, PANEL_WIDTH) for name, _ in panels]
     width = 0.2 + (PANEL_WIDTH + 1.05) * len(panels)
     foot = common.foot_lines(
-        "Line: Pareto frontier; grey: another variant, or exact attention itself, is at least as "
-        "fast and as exact. Bars: interval of the median time, range over heads. "
+        "Line: Pareto frontier of what approximates dense; grey: another such variant, or exact "
+        "attention itself, is at least as fast and as exact. Controls and oracles take no part. "
+        "Bars: interval of the median time, range over heads. "
         + common.describe_missing(rows), width)
     distances = DISTANCE_HEIGHT + 0.5 if (done["target"] == "operation").any() else 0
     figure, bottom = common.titled_figure(width, ERROR_HEIGHT + distances, title, titles, foot)
@@ -213,7 +232,7 @@ def draw_figure(rows, looks, title):
 
 
 def lengths_to_draw(rows, asked):
-    lengths = sorted(rows[rows["status"] == "ok"]["keys"].unique())
+    lengths = sorted(rows[(rows["status"] == "ok") & (rows["time"] > 0)]["keys"].unique())
     if asked == "all":
         return lengths
     if asked == "largest":

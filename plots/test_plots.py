@@ -18,7 +18,7 @@ import matplotlib.image
 import numpy
 
 
-def record(variant, time_s, build="a", seed=0, status="ok", **problem):
+def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **problem):
     shape = {"queries": 64, "keys": 64, "dim": 8, "value_dim": 8, "causal": False,
              "first_query": 0, "scale": 0}
     return {"schema": 2, "variant": variant, "family": variant.split("(")[0], "build": build,
@@ -26,7 +26,7 @@ def record(variant, time_s, build="a", seed=0, status="ok", **problem):
             "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward",
             "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},
             "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
-            "parameter_bytes": 20, "random_bytes": 3}
+            "heap_bytes": 1000, "parameter_bytes": 20, "random_bytes": 3, "machine": machine}
 
 
 class Frontier(unittest.TestCase):
@@ -39,6 +39,25 @@ class Frontier(unittest.TestCase):
             found = [points[i] for i in error_vs_time.pareto_frontier(*zip(*points))]
             self.assertEqual(set(found), unbeaten)
             self.assertEqual(found, sorted(unbeaten))
+
+    def test_equal_ones_are_both_unbeaten_and_controls_take_no_part(self):
+        rows = common.pandas.DataFrame(
+            [("dense", "exact", 10, 1e-7), ("a", "restriction", 5, 0.2),
+             ("b", "estimator", 5, 0.2), ("c", "restriction", 6, 0.2), ("mean", "control", 1, 0.1)],
+            columns=["variant", "target", "time", "error"]).assign(status="ok")
+        members = error_vs_time.members_of(rows)
+        self.assertEqual(error_vs_time.unbeaten(members), {"dense", "a", "b"})
+
+    @unittest.skipUnless("SUBQUAD_REPORT" in os.environ, "no report was written")
+    def test_is_that_of_the_report(self):
+        report = pathlib.Path(os.environ["SUBQUAD_REPORT"])
+        frame = common.load([report.parent])
+        tables = json.loads(report.read_text())["tables"]
+        self.assertGreater(len(tables), 1)
+        for table in tables:
+            rows = frame[(frame["input"] == table["input"]) & (frame["keys"] == table["keys"])]
+            marked = {row["variant"] for row in table["rows"] if row["on_frontier"]}
+            self.assertEqual(error_vs_time.unbeaten(error_vs_time.members_of(rows)), marked)
 
     def test_of_nothing(self):
         self.assertEqual(error_vs_time.pareto_frontier([], []), [])
@@ -127,6 +146,11 @@ class Records(unittest.TestCase):
         self.assertEqual(len(frame), 1)
         self.assertIn("1, 3, 4", said.getvalue())
 
+    def test_machines_stand_apart(self):
+        lines = [json.dumps(record("v", [1], machine=machine)) for machine in ("one", "another")]
+        frame = self.loaded("\n".join(lines) + "\n")
+        self.assertEqual([shape[-11:] for shape in frame["shape"]], ["machine one", "ine another"])
+
     def test_interval_is_the_order_statistic_one(self):
         # Ten values: between the second and the ninth with probability 1 - 2 * 11 / 1024 = 0.979;
         # one further in, 0.891.
@@ -134,16 +158,17 @@ class Records(unittest.TestCase):
         self.assertEqual(common.median_interval([3, 1, 2]), (1, 3))
 
     def test_a_row(self):
-        row = common.row_of([record("v", [3, 1, 2])])
+        row = common.row_of([record("v", [3, 1, 2])], "")
         self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 3))
         self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))
-        self.assertEqual(row["memory"], 123)
-        row = common.row_of([record("v", [t], seed=t) for t in (5, 1, 2)])
+        self.assertEqual(row["memory"], 1123)
+        row = common.row_of([record("v", [t], seed=t) for t in (5, 1, 2)], "")
         self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 5))
         self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))
 
     def test_mistrusted_seeds_are_not_drawn(self):
-        row = common.row_of([record("v", [1]), record("v", [1], seed=1, status="mistrusted")])
+        row = common.row_of([record("v", [1]), record("v", [1], seed=1, status="mistrusted")],
+                            "")
         self.assertEqual(row["status"], "mistrusted")
 
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "report/figures.h"
+#include "report/report.h"
 #include "report_records.h"
 
 namespace subquad {
@@ -35,8 +36,9 @@ class Plots : public ::testing::Test {
   /// Runs the scripts' own tests, and shows what they say if they fail.
   int run_python_tests(const fs::path& figures) const {
     const std::string log = (folder_ / "log").string();
-    const std::string command = "SUBQUAD_FIGURES='" + figures.string() + "' /usr/bin/python3 -B '" +
-                                kPlots + "/test_plots.py' 2> '" + log + "'";
+    const std::string command =
+        "SUBQUAD_REPORT='" + (folder_ / "report.json").string() + "' SUBQUAD_FIGURES='" +
+        figures.string() + "' /usr/bin/python3 -B '" + kPlots + "/test_plots.py' 2> '" + log + "'";
     const int status = std::system(command.c_str());
     if (status != 0) std::ifstream(log) >> std::cerr.rdbuf();
     return status;
@@ -51,6 +53,8 @@ TEST_F(Plots, DrawEveryFigureOfARun) {
   for (const Record& record : testing::synthetic_run()) lines += to_json(record).dump() + "\n";
   // A run killed while it wrote leaves a torn line.
   write_points(lines + "{\"schema\": 1, \"var");
+  std::ofstream(folder_ / "report.json")
+      << report(testing::synthetic_run(), {.format = ReportFormat::json});
   EXPECT_EQ(draw_figures(folder_.string(), kPlots), std::nullopt);
   EXPECT_EQ(run_python_tests(folder_ / "figures"), 0);
 }
