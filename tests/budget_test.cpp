@@ -11,10 +11,10 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::Pair;
 using testing::make_anchor;
 using testing::make_ending;
 using testing::make_record;
+using ::testing::Pair;
 
 /// Times of six rounds around `time`, over an anchor of 100.
 Record point(const std::string& variant, double time, double error, std::uint64_t scratch = 0) {
@@ -48,9 +48,9 @@ Judged judged(const std::vector<Record>& records, const Budget& budget) {
 }
 
 TEST(Budget, RanksByTimeWhatCanBeToldApart) {
-  const Judged found = judged({point("slow", 70, 0.1), point("fast", 20, 0.1),
-                               point("middle", 40, 0.1)},
-                              {.max_error = 0.2});
+  const Judged found =
+      judged({point("slow", 70, 0.1), point("fast", 20, 0.1), point("middle", 40, 0.1)},
+             {.max_error = 0.2});
   EXPECT_THAT(found.ranks, ElementsAre(Pair("fast", 1), Pair("middle", 2), Pair("slow", 3)));
 }
 

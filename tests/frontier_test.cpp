@@ -14,10 +14,10 @@ namespace subquad {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::Pair;
-using ::testing::UnorderedElementsAre;
 using testing::make_anchor;
 using testing::make_record;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 
 /// Of an anchor that takes 100.
 Record point(const std::string& variant, const std::string& target, double time, double error) {
@@ -70,8 +70,8 @@ TEST(Hypervolume, EqualsCountedCells) {
 
 TEST(Frontier, HoldsWhatNothingBeats) {
   const std::vector<Record> records = {
-      make_anchor(std::vector(6, 100.0)), point("naive", "exact", 200, 1e-7),
-      point("good", "restriction", 20, 0.3), point("twin", "estimator", 20, 0.3),
+      make_anchor(std::vector(6, 100.0)),      point("naive", "exact", 200, 1e-7),
+      point("good", "restriction", 20, 0.3),   point("twin", "estimator", 20, 0.3),
       point("beaten", "restriction", 30, 0.4), point("precise", "estimator", 90, 0.01),
       point("late", "estimator", 150, 0.01)};
   EXPECT_THAT(unbeaten(summarise(records, {})),

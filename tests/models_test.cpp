@@ -9,8 +9,8 @@
 namespace subquad {
 namespace {
 
-// Anscombe, "Graphs in Statistical Analysis", 1973, first data set: slope 0.5, standard error 0.118;
-// Student's t with nine degrees of freedom is 2.262 at 97.5 %.
+// Anscombe, "Graphs in Statistical Analysis", 1973, first data set: slope 0.5, standard error
+// 0.118; Student's t with nine degrees of freedom is 2.262 at 97.5 %.
 TEST(FitLine, MeetsAPublishedRegression) {
   const auto fit = fit_line({10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5},
                             {8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68});

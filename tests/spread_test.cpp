@@ -14,8 +14,8 @@ using testing::make_record;
 
 /// Standard deviations of what is planted.
 struct Planted {
-  double method = 0, input = 0;             ///< of errors
-  double timing = 0, timing_input = 0;      ///< of times, relative
+  double method = 0, input = 0;         ///< of errors
+  double timing = 0, timing_input = 0;  ///< of times, relative
   int seeds = 0, draws = 0, rounds = 0, heads = 3;
 };
 
@@ -40,7 +40,8 @@ std::vector<Record> planted_records(const Planted& planted, std::uint64_t seed) 
     }
     const auto draw = [&] {
       std::vector<double> errors;
-      for (const double centre : centres) errors.push_back(centre + planted.method * random.normal());
+      for (const double centre : centres)
+        errors.push_back(centre + planted.method * random.normal());
       return errors;
     };
     record.error = {{"relative_error", draw()}};
@@ -59,8 +60,13 @@ std::optional<Spread> spread_over(const std::vector<Record>& records) {
 double square(double value) { return value * value; }
 
 TEST(Spread, GetsPlantedVariancesBackWithinATenth) {
-  const Planted planted = {.method = 0.03, .input = 0.05, .timing = 0.04, .timing_input = 0.06,
-                           .seeds = 1500, .draws = 5, .rounds = 9};
+  const Planted planted = {.method = 0.03,
+                           .input = 0.05,
+                           .timing = 0.04,
+                           .timing_input = 0.06,
+                           .seeds = 1500,
+                           .draws = 5,
+                           .rounds = 9};
   const auto spread = spread_over(planted_records(planted, 8));
   ASSERT_TRUE(spread);
   EXPECT_EQ(spread->seeds, 1500u);

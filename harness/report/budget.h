@@ -14,7 +14,7 @@ struct Row;
 struct BudgetResult {
   struct Place {
     std::size_t row = 0;  ///< of the table
-    int rank = 0;         ///< 1 for the fastest and what cannot be told from it; then 1 + rows before
+    int rank = 0;  ///< 1 for the fastest and what cannot be told from it; then 1 + rows before
     std::optional<double> error;  ///< at most, as far as a sample of rows tells
     double memory_bytes = 0;
   };

@@ -41,8 +41,8 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
   grid.title = title_of(table.first(), {table.first().problem.keys}, summary);
   grid.shape = shape_of(table.first(), table.anchor);
   if (!result.places.empty()) {
-    grid.columns = {{"", "rank"},  {"time", "median"}, {"speed-up", "over anchor"},
-                    {"error", "at most"}, {"", "memory"}, {"", "target"}};
+    grid.columns = {{"", "rank"},         {"time", "median"}, {"speed-up", "over anchor"},
+                    {"error", "at most"}, {"", "memory"},     {"", "target"}};
     Grid::Group& group = grid.groups.emplace_back();
     group.heading = plural(static_cast<std::int64_t>(result.places.size()), "variant") + " of " +
                     std::to_string(table.rows.size()) + " within the budget";
@@ -58,8 +58,8 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
     grid.remarks.push_back("Nothing is within the budget.");
   }
   for (const BudgetResult::Miss& miss : result.misses) {
-    grid.remarks.push_back(printable(
-        fmt::format("Not {}: {}.", table.rows[miss.row].first().variant, miss.reason)));
+    grid.remarks.push_back(
+        printable(fmt::format("Not {}: {}.", table.rows[miss.row].first().variant, miss.reason)));
   }
   return grid;
 }
@@ -79,9 +79,11 @@ Section budget_section(const Summary& summary, Width width) {
     }
   }
   section.legend = {
-      "Rank: by time. One rank: the 95% interval of the median, over rounds, of their time ratio to "
+      "Rank: by time. One rank: the 95% interval of the median, over rounds, of their time ratio "
+      "to "
       "the fastest of the rank holds 1, so they cannot be told from it (nor with fewer than six "
-      "rounds). Memory: scratch and parameters. Error: relative, against dense, median over heads."};
+      "rounds). Memory: scratch and parameters. Error: relative, against dense, median over "
+      "heads."};
   if (sampled) {
     section.legend.emplace_back(
         "~: from a sample of query rows, two standard errors added where those are known.");

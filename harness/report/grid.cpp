@@ -46,7 +46,8 @@ std::string shape_of(const Record& r, const std::string& anchor) {
   if (r.key_heads != r.heads) text += fmt::format(" over {} of keys", r.key_heads);
   text += fmt::format(", dim {}", p.dim);
   if (p.value_dim != p.dim) text += fmt::format(", value dim {}", p.value_dim);
-  if (p.queries != p.keys) text += fmt::format(", {} quer{}", p.queries, p.queries == 1 ? "y" : "ies");
+  if (p.queries != p.keys)
+    text += fmt::format(", {} quer{}", p.queries, p.queries == 1 ? "y" : "ies");
   if (p.first_query != 0) text += fmt::format(", first at position {}", p.first_query);
   if (p.scale != 0) text += fmt::format(", scale {}", significant(p.scale));
   text += ", " + r.direction;
@@ -79,7 +80,8 @@ std::vector<Section> sections(const Summary& summary, Width width) {
   if (summary.options.details) {
     all.push_back(std::move(spread));
   } else {
-    all.back().legend.push_back("--details also says where the spread over draws and seeds comes from.");
+    all.back().legend.push_back(
+        "--details also says where the spread over draws and seeds comes from.");
   }
   return all;
 }

@@ -58,7 +58,8 @@ VarianceSplit split_variance(const std::vector<std::vector<double>>& groups) {
   VarianceSplit split;
   if (count > number) split.within = within_squares / (count - number);
   if (number >= 2) {
-    // What a group's mean square holds of the variance between groups; its size where all are equal.
+    // What a group's mean square holds of the variance between groups; its size where all are
+    // equal.
     const double effective_size = (count - squared_sizes / count) / (number - 1);
     const double excess = between_squares / (number - 1) - split.within.value_or(0);
     split.between = excess / effective_size;

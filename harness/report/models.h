@@ -26,9 +26,10 @@ struct VarianceSplit {
 };
 
 /// The analysis of variance estimator for groups of any sizes (Searle, Casella and McCulloch,
-/// "Variance Components", 1992, section 3.6): it has no bias, and so `between` may be negative where
-/// it is small. Without a group of two nothing tells the parts from one another: `between` is then
-/// the variance of the groups' values, with what is within them in it. Empty groups do not count.
+/// "Variance Components", 1992, section 3.6): it has no bias, and so `between` may be negative
+/// where it is small. Without a group of two nothing tells the parts from one another: `between` is
+/// then the variance of the groups' values, with what is within them in it. Empty groups do not
+/// count.
 VarianceSplit split_variance(const std::vector<std::vector<double>>& groups);
 
 }  // namespace subquad

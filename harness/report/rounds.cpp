@@ -28,7 +28,8 @@ std::vector<double> single_calls(const Record& record) {
       !record.anchor && std::all_of(record.rounds.begin(), record.rounds.end(), has_anchor);
   std::vector<double> calls;
   for (const Round& round : record.rounds) {
-    for (const double call : round.call_ns) calls.push_back(relative ? call / round.anchor_ns : call);
+    for (const double call : round.call_ns)
+      calls.push_back(relative ? call / round.anchor_ns : call);
   }
   return calls;
 }

@@ -94,8 +94,9 @@ Series make_series(const std::vector<const Table*>& tables) {
 }  // namespace
 
 const char* to_string(Crossover::State state) {
-  static constexpr std::array kNames = {"faster",          "slower",         "between", "faster_later",
-                                        "slower_at_first", "slower_at_last", "undecided"};
+  static constexpr std::array kNames = {"faster",       "slower",          "between",
+                                        "faster_later", "slower_at_first", "slower_at_last",
+                                        "undecided"};
   return kNames.at(static_cast<std::size_t>(state));
 }
 
@@ -113,7 +114,7 @@ Crossover crossover_of(std::vector<std::pair<Index, Side>> lengths) {
     if (side == Side::below && !crossover.slower_until) crossover.slower_until = keys;
   }
   if (crossover.faster_from) {
-    crossover.state = to_the_end                ? State::faster
+    crossover.state = to_the_end               ? State::faster
                       : crossover.slower_until ? State::between
                                                : State::faster_later;
   } else if (crossover.slower_from) {

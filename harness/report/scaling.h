@@ -27,12 +27,12 @@ struct Exponent {
 /// From which length on a variant is faster than the anchor, as far as was measured.
 struct Crossover {
   enum class State {
-    faster,            ///< certainly faster at every length
-    slower,            ///< certainly slower at every length
-    between,           ///< slower up to one length, faster from another one on
-    faster_later,      ///< nowhere certainly slower; faster from one length on
-    slower_at_first,   ///< slower up to one length, undecided after it
-    slower_at_last,    ///< slower from one length on, but not everywhere
+    faster,           ///< certainly faster at every length
+    slower,           ///< certainly slower at every length
+    between,          ///< slower up to one length, faster from another one on
+    faster_later,     ///< nowhere certainly slower; faster from one length on
+    slower_at_first,  ///< slower up to one length, undecided after it
+    slower_at_last,   ///< slower from one length on, but not everywhere
     undecided
   };
   State state = State::undecided;

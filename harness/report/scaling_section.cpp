@@ -64,8 +64,8 @@ Grid make_grid(const Series& series, const Summary& summary) {
                   exponent_cell(trend.memory), last_step_cell(trend.memory)};
     if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));
     if (trend.lengths != series.lengths) {
-      line.notes.push_back(note_number(
-          grid.notes, fmt::format("over n = {} alone", fmt::join(trend.lengths, " "))));
+      line.notes.push_back(
+          note_number(grid.notes, fmt::format("over n = {} alone", fmt::join(trend.lengths, " "))));
     }
     add_to_group(grid, trend.record->target, std::move(line));
   }

@@ -74,8 +74,8 @@ void add_notices(Selection& selection, std::size_t all, std::size_t asked_for) {
 
 Setting setting_of(const Record& r) {
   const Problem& p = r.problem;
-  return {r.machine,     r.input,         r.direction, p.queries, p.keys,      p.dim,    p.value_dim, p.causal,
-          p.first_query, p.score_scale(), r.batch,     r.heads,   r.key_heads, r.threads};
+  return {r.machine, r.input,       r.direction,     p.queries, p.keys,  p.dim,       p.value_dim,
+          p.causal,  p.first_query, p.score_scale(), r.batch,   r.heads, r.key_heads, r.threads};
 }
 
 Setting setting_over_lengths(const Record& record) {

@@ -48,9 +48,10 @@ Grid make_grid(const std::vector<const Table*>& tables, const Summary& summary) 
     lengths.push_back(table->first().problem.keys);
   }
   const auto place = [&](const Row* row) {
-    return std::find_if(rows.begin(), rows.end(), [&](const Row* other) {
-             return other->first().variant == row->first().variant;
-           }) - rows.begin();
+    return std::find_if(
+               rows.begin(), rows.end(),
+               [&](const Row* other) { return other->first().variant == row->first().variant; }) -
+           rows.begin();
   };
   std::vector<std::pair<std::ptrdiff_t, const Row*>> ordered;
   for (const Row* row : rows) ordered.emplace_back(place(row), row);
@@ -59,7 +60,7 @@ Grid make_grid(const std::vector<const Table*>& tables, const Summary& summary) 
   Grid grid;
   grid.title = title_of(tables.front()->first(), lengths, summary);
   grid.shape = shape_of(tables.front()->first(), tables.front()->anchor);
-  grid.columns = {{"", "n"},           {"", "seeds"},       {"", "draws"},
+  grid.columns = {{"", "n"},           {"", "seeds"},        {"", "draws"},
                   {"mean", "error"},   {"error:", "method"}, {"error:", "input"},
                   {"time:", "timing"}, {"time:", "input"}};
   for (const auto& [_, row] : ordered) {
