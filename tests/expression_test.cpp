@@ -113,6 +113,22 @@ TEST(Expression, ErrorsStayShortForLongTexts) {
   EXPECT_THAT(error, HasSubstr("at column 5006"));
 }
 
+TEST(Expression, ValuesArePlainText) {
+  EXPECT_EQ(parse_expression("file(path=caf\xc3\xa9.npz)").text(), "file(path=caf\xc3\xa9.npz)");
+  EXPECT_EQ(parse_expression("a(\n x=1,\r\n y=2)").text(), "a(x=1,y=2)");
+  const std::pair<std::string, const char*> cases[] = {
+      {"a(x=1\nresults=/)", "unexpected a control character at column 6"},
+      {"a(x=1\r2)", "unexpected a control character at column 6"},
+      {"a(x=1" + std::string(1, '\0') + "2)", "unexpected a control character at column 6"},
+      {"a(x=\x1b[2J)", "expression 'a(x=\\x1b[2J)': unexpected a control character at column 5"},
+      {"a(x=\xff)", "expression 'a(x=\\xff)': a value that is no plain text"},
+      {"a(x=\xe2\x80\xae)", "a value that is no plain text"},
+      {"\xc3\xa9", "not with '\\xc3' at column 1"},
+      {"a\x9b", "unexpected '\\x9b' at column 2"},
+  };
+  for (const auto& [text, what] : cases) EXPECT_THAT(error_of(text), HasSubstr(what));
+}
+
 TEST(Expression, SweepsExpandInOrder) {
   EXPECT_THAT(expanded("dense"), ElementsAre("dense"));
   EXPECT_THAT(expanded("local(radius=16|64|n/8)"),
@@ -128,6 +144,20 @@ TEST(Expression, RefusesSweepsWithoutEnd) {
   std::string text = "a(b0=1|2";
   for (int i = 1; i < 30; ++i) text += ",b" + std::to_string(i) + "=1|2";
   EXPECT_THROW(expand_sweeps(parse_expression(text + ")")), Error);
+  // Nested ones multiply too, and a long value is copied into each.
+  const std::string thousand = "a(x=0" + [] {
+    std::string values;
+    for (int i = 1; i < 1000; ++i) values += "|" + std::to_string(i);
+    return values + ")";
+  }();
+  EXPECT_EQ(expand_sweeps(parse_expression("heads(" + thousand + ")")).size(), 1000u);
+  EXPECT_THROW(expand_sweeps(parse_expression("heads(" + thousand + "," + thousand + ")")), Error);
+  const std::string hundreds = "0" + repeated("|1", 300);
+  EXPECT_EQ(expand_sweeps(parse_expression("a(x=" + hundreds + ",y=" + hundreds + ")")).size(),
+            301u * 301u);
+  EXPECT_THROW(expand_sweeps(parse_expression("a(z=" + std::string(8000, '1') + ",x=" + hundreds +
+                                              ",y=" + hundreds + ")")),
+               Error);
 }
 
 }  // namespace

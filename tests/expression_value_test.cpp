@@ -85,6 +85,33 @@ TEST(Evaluate, Mistakes) {
   }
 }
 
+TEST(Evaluate, HostileTextsAreRefused) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"1" + std::string(1, '\0') + "garbage", "unexpected '\\x00' at column 2"},
+      {std::string(1, '\0'), "unexpected '\\x00' at column 1"},
+      {"\xff", "value '\\xff': unexpected '\\xff'"},
+      {"\x1b[2J", "value '\\x1b[2J': unexpected '\\x1b'"},
+      {"2^2^2^2^2^2", "the result of ^ is no finite number"},
+      {"9^9^9^9", "the result of ^ is no finite number"},
+      {"1e308*10", "the result of * is no finite number"},
+      {"1e308+1e308", "the result of + is no finite number"},
+      {"1e-308/1e308/1e308*0/0", "division by zero"},
+      {"0^-1", "the result of ^ is no finite number"},
+      {"(-1)^0.5", "the result of ^ is no finite number"},
+      {std::string(3000, 'a'), "aaa..."},
+      {"1" + std::string(10000, ' '), "longer than 10000"},
+  };
+  for (const auto& [text, what] : cases) {
+    try {
+      const double value = evaluate(text, problem());
+      ADD_FAILURE() << text << " gave " << value;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(what));
+      EXPECT_LT(std::string(error.what()).size(), 500u);
+    }
+  }
+}
+
 TEST(Evaluate, BoundsTheRecursion) {
   for (const std::string& text :
        {std::string(9000, '(') + "1", std::string(9000, '-') + "1", "2" + [] {

@@ -108,6 +108,75 @@ TEST(Options, ConfigErrorsNamePlaceAndWhatIsAllowed) {
   EXPECT_THAT(error_of([] { load_experiment("no/such.cfg", {}); }), HasSubstr("no/such.cfg"));
 }
 
+TEST(Options, ConfigsAreTextOfLimitedLength) {
+  const auto parsed = [](const std::string& text) { return parse_config(text, "x.cfg"); };
+  // As other systems' editors leave it: byte order mark, CRLF, no last line end.
+  const Settings settings =
+      parsed("\xef\xbb\xbflength = 5\r\n\r\nquestion = caf\xc3\xa9?\r\nrounds=4");
+  EXPECT_EQ(settings.at("length").front().text, "5");
+  EXPECT_EQ(settings.at("question").front().text, "caf\xc3\xa9?");
+  EXPECT_EQ(settings.at("rounds").front().where, "x.cfg:4");
+  EXPECT_TRUE(parsed("").empty());
+  EXPECT_TRUE(parsed("\n\n# nothing").empty());
+
+  const std::pair<std::string, const char*> cases[] = {
+      {"question = a\x1b[2Jb", "x.cfg:1: 'question = a\\x1b[2Jb' is not plain text"},
+      {"question = a" + std::string(1, '\0'), "x.cfg:1: 'question = a\\x00' is not plain text"},
+      {"\n\nquestion = caf\xe9", "x.cfg:3: 'question = caf\\xe9' is not plain text"},
+      {"question = a\rrounds = 4", "is not plain text"},
+      {"question = \xe2\x80\xae", "is not plain text"},
+      {"x\xff = 5", "is not plain text"},
+      {std::string(5000, 'k') + " = 5", "unknown key 'kkk"},
+      {std::string(5000, 'k'), "kkk...' is not of the form key = value"},
+      {"= 5", "unknown key ''"},
+      {"question =# a", "x.cfg:1: question: a value does not begin with #"},
+      {std::string((1 << 20) + 1, '#'), "x.cfg: longer than 1048576 bytes"},
+  };
+  for (const auto& [text, what] : cases) {
+    const std::string error = error_of([&] { parsed(text); });
+    EXPECT_THAT(error, HasSubstr(what));
+    EXPECT_LT(error.size(), 1000u);
+  }
+  EXPECT_TRUE(parsed(std::string(1 << 20, '#')).empty());
+  EXPECT_THAT(error_of([] { load_experiment(testing::TempDir(), {}); }), HasSubstr("is a folder"));
+}
+
+TEST(Options, AnOptionThatTakesOneValueIsGivenOnce) {
+  EXPECT_THAT(config_error("variant = mean\nrounds = 4\nlength = 5\nrounds = 6\n"),
+              AllOf(HasSubstr(".cfg:4: rounds is given twice"), HasSubstr(".cfg:2")));
+  const ConfigFile file(
+      "variant = mean\nvariant = dense\nlength = 5\nlength = 6 7\ncausal = no\n"
+      "causal = yes\nseed = 1\nseed = 2\nthreads = 1\nthreads = 2\n");
+  const Experiment experiment = load_experiment(file.path(), {});
+  EXPECT_THAT(experiment.lengths, ElementsAre(5, 6, 7));
+  EXPECT_THAT(experiment.causal, ElementsAre(false, true));
+  EXPECT_THAT(experiment.seeds, ElementsAre(1, 2));
+  EXPECT_THAT(experiment.threads, ElementsAre(1, 2));
+}
+
+TEST(Options, ListsHoldSomethingAndNotTooMuch) {
+  for (const char* name : {"length", "causal", "seed", "threads"}) {
+    EXPECT_THAT(config_error("variant = mean\n" + std::string(name) + " = ,\n"),
+                HasSubstr(std::string(name) + " lists no value"))
+        << name;
+  }
+  // Each sweep is within its limit; the experiment is not.
+  std::string many = "length = 5\n";
+  for (int line = 0; line < 3; ++line) {
+    many += "variant = mean(a=0";
+    for (int i = 1; i < 2000; ++i) many += "|" + std::to_string(i);
+    many += ",b=0";
+    for (int i = 1; i < 40; ++i) many += "|" + std::to_string(i);
+    many += ")\n";
+  }
+  EXPECT_THAT(config_error(many), HasSubstr(".cfg:3: more than 100000 expressions"));
+  std::string lengths = "variant = mean\ninput = gaussian\nlength =";
+  for (int i = 1; i <= 2000; ++i) lengths += " " + std::to_string(i);
+  std::string seeds = "\nseed =";
+  for (int i = 1; i <= 501; ++i) seeds += " " + std::to_string(i);
+  EXPECT_THAT(config_error(lengths + seeds + "\n"), HasSubstr("spans 1002000 points"));
+}
+
 TEST(Options, CommandLineErrors) {
   EXPECT_THAT(error_of([] {
                 command_line({"--lengths", "5"});

@@ -63,6 +63,19 @@ TEST(PlainText, LongTextIsCutBetweenCharacters) {
   EXPECT_EQ(printable_lines(std::string(1000, 'a')).size(), 1000u);
 }
 
+TEST(PlainText, ExcerptsShowTheSurroundings) {
+  EXPECT_EQ(excerpt("a\x1b", 1), "a\\x1b");
+  const std::string text = std::string(100, 'a') + "b" + std::string(100, 'c');
+  EXPECT_EQ(excerpt(text, 100), "..." + text.substr(40, 120) + "...");
+  EXPECT_EQ(excerpt(text, 0), text.substr(0, 60) + "...");
+  EXPECT_EQ(excerpt(text, text.size()), "..." + text.substr(text.size() - 60));
+}
+
+TEST(PlainText, IsPlain) {
+  for (const char* text : {"", "a\tb\nc", "caf\xc3\xa9"}) EXPECT_TRUE(is_plain_text(text));
+  for (const char* text : {"\r", "\x1b", "\xff", "\xe2\x80\xae"}) EXPECT_FALSE(is_plain_text(text));
+}
+
 TEST(PlainText, OnceIsEnough) {
   const std::string once = printable("\x1b\xff\xc2\x9b\\");
   EXPECT_EQ(printable(once), once);

@@ -1,12 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <iterator>
 #include <limits>
 
 #include "experiments/options.h"
-#include "inputs/input.h"
-#include "layers/catalogue.h"
+#include "expressions/parse_limits.h"
 #include "subquad/error.h"
 
 namespace subquad {
@@ -15,15 +14,29 @@ namespace {
 using Values = std::vector<OptionValue>;
 using Strings = std::vector<std::string>;
 
+/// Elements of a list, of which there must be one at least.
+Values split_list(const std::string& option, const Values& values) {
+  Values parts = split_values(values, true);
+  if (parts.empty()) throw Error(values.back().where + ": " + option + " lists no value");
+  return parts;
+}
+
 std::vector<Expression> to_expressions(const Values& values) {
   std::vector<Expression> all;
+  double bytes = 0;
   for (const OptionValue& value : split_values(values, false)) {
     try {
-      for (Expression& expression : expand_sweeps(parse_expression(value.text))) {
-        all.push_back(std::move(expression));
-      }
+      const Expression expression = parse_expression(value.text);
+      std::vector<Expression> expanded = expand_sweeps(expression);
+      std::ranges::move(expanded, std::back_inserter(all));
+      bytes += sweep_size(expression).bytes;
     } catch (const Error& error) {
       throw Error(value.where + ": " + error.what());
+    }
+    // Each sweep is within these limits, but there may be many.
+    if (all.size() > kMaxSweepSize || bytes > kMaxSweepBytes) {
+      throw Error(fmt::format("{}: more than {} expressions, or very long ones", value.where,
+                              kMaxSweepSize));
     }
   }
   return all;
@@ -74,11 +87,12 @@ template <class Element>
 ExperimentOption integers(OptionSpec spec, std::vector<Element> Experiment::*member, Index low,
                           Index high) {
   const std::string name = spec.name;
+  spec.repeats = true;
   return {
       std::move(spec),
       [=](Experiment& experiment, const Values& values) {
         (experiment.*member).clear();
-        for (const OptionValue& value : split_values(values, true)) {
+        for (const OptionValue& value : split_list(name, values)) {
           (experiment.*member).push_back(static_cast<Element>(to_integer(name, value, low, high)));
         }
       },
@@ -88,6 +102,7 @@ ExperimentOption integers(OptionSpec spec, std::vector<Element> Experiment::*mem
 }
 
 ExperimentOption expressions(OptionSpec spec, std::vector<Expression> Experiment::*member) {
+  spec.repeats = true;
   return {std::move(spec),
           [=](Experiment& experiment, const Values& values) {
             experiment.*member = to_expressions(values);
@@ -106,7 +121,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
 
 void set_causal(Experiment& experiment, const Values& values) {
   experiment.causal.clear();
-  for (const OptionValue& value : split_values(values, true)) {
+  for (const OptionValue& value : split_list("causal", values)) {
     experiment.causal.push_back(to_switch("causal", value));
   }
 }
@@ -146,7 +161,7 @@ std::vector<ExperimentOption> make_options() {
                &E::lengths, 1, kMany),
       integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
               &E::queries, 0, kMany),
-      {{"causal", "BOOL...", "whether a query sees only itself and what is before it"},
+      {{"causal", "BOOL...", "whether a query sees only itself and what is before it", true},
        set_causal,
        get_causal},
       integer({"batch", "N", "sequences that a generator makes"}, &E::batch, 1, 1 << 20),
@@ -183,7 +198,7 @@ std::vector<ExperimentOption> make_options() {
       {{"memory-limit", "BYTES", "of one point, as 8GiB (0: three quarters of what is free)"},
        set_memory_limit,
        get_memory_limit},
-      {{"plugin", "FILE", "shared library of further variants; repeats"},
+      {{"plugin", "FILE", "shared library of further variants; repeats", true},
        set_plugins,
        [](const Experiment& experiment) { return experiment.plugins; }},
       text({"results", "FOLDER", "where the folder of the run goes"}, &E::results),
@@ -193,31 +208,6 @@ std::vector<ExperimentOption> make_options() {
          return {experiment.figures ? "true" : "false"};
        }},
   };
-}
-
-void set_option(Experiment& experiment, const std::string& name, const Values& values) {
-  for (const ExperimentOption& option : experiment_options()) {
-    if (option.spec.name == name) option.set(experiment, values);
-  }
-}
-
-/// Names in expressions must exist before hours are spent on the points before them.
-void check_names(const Expression& expression) {
-  if (expression.name != "heads") {
-    Catalogue::instance().find(expression.name);
-    return;
-  }
-  for (const Expression::Argument& argument : expression.arguments) {
-    for (const Expression& nested : argument.nested) check_names(nested);
-  }
-}
-
-void check_input_name(const Expression& input) {
-  Strings names;
-  for (const InputInfo& info : input_infos()) names.push_back(info.name);
-  if (std::find(names.begin(), names.end(), input.name) == names.end()) {
-    throw Error("unknown input '" + input.name + "'" + suggestion(input.name, names));
-  }
 }
 
 }  // namespace
@@ -243,31 +233,11 @@ std::string Experiment::resolved_config() const {
   return config;
 }
 
-Experiment load_experiment(const std::string& path, const ParsedOptions& command_line) {
-  Experiment experiment;
-  experiment.name = path.empty() ? "adhoc" : std::filesystem::path(path).stem().string();
-  experiment.anchor = parse_expression("dense");
-  std::map<std::string, Values> settings;
-  if (!path.empty()) settings = read_config(path);
+void apply_settings(Experiment& experiment, const Settings& settings) {
   for (const ExperimentOption& option : experiment_options()) {
-    const auto given = command_line.values.find(option.spec.name);
-    if (given != command_line.values.end()) settings[given->first] = given->second;
+    const auto given = settings.find(option.spec.name);
+    if (given != settings.end()) option.set(experiment, given->second);
   }
-  for (const auto& [name, values] : settings) set_option(experiment, name, values);
-
-  const std::string place = path.empty() ? "command line" : path;
-  if (experiment.variants.empty()) throw Error(place + ": no variant is given");
-  if (experiment.inputs.empty()) experiment.inputs = {parse_expression("gaussian")};
-  if (experiment.lengths.empty()) throw Error(place + ": no length is given");
-  for (const std::string& plugin : experiment.plugins) Catalogue::instance().load_plugin(plugin);
-  try {
-    check_names(experiment.anchor);
-    for (const Expression& variant : experiment.variants) check_names(variant);
-    for (const Expression& input : experiment.inputs) check_input_name(input);
-  } catch (const Error& error) {
-    throw Error(place + ": " + error.what());
-  }
-  return experiment;
 }
 
 }  // namespace subquad

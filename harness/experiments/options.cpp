@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "expressions/settings.h"
 #include "subquad/error.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -39,24 +41,50 @@ po::options_description describe(const std::vector<OptionSpec>& specs) {
 
 [[noreturn]] void bad_value(const std::string& option, const OptionValue& value,
                             const std::string& allowed) {
-  throw Error(fmt::format("{}: {} = {} is not {}", value.where, option, value.text, allowed));
-}
-
-std::string stripped(const std::string& text) {
-  const auto begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+  throw Error(
+      fmt::format("{}: {} = {} is not {}", value.where, option, printable(value.text), allowed));
 }
 
 /// Without the comment: `#` counts at the start of the line or after a blank, so that it can stand
 /// in a path or a question.
-std::string without_comment(const std::string& line) {
+std::string_view without_comment(std::string_view line) {
   for (std::size_t i = 0; i < line.size(); ++i) {
     if (line[i] == '#' && (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t')) {
       return line.substr(0, i);
     }
   }
   return line;
+}
+
+/// Adds what a line of a config says.
+void add_line(Settings& settings, std::string_view line, const std::vector<OptionSpec>& specs,
+              const std::string& where) {
+  const std::string_view text = trimmed(without_comment(line));
+  if (text.empty()) return;
+  // It comes back in messages, in reports, and in the config that a run leaves.
+  if (!is_plain_text(text)) {
+    throw Error(fmt::format("{}: '{}' is not plain text (UTF-8)", where, printable(text)));
+  }
+  const auto equals = text.find('=');
+  if (equals == std::string_view::npos) {
+    throw Error(fmt::format("{}: '{}' is not of the form key = value", where, printable(text)));
+  }
+  const std::string key(trimmed(text.substr(0, equals)));
+  const std::string value(trimmed(text.substr(equals + 1)));
+  const auto spec = std::ranges::find(specs, key, &OptionSpec::name);
+  if (spec == specs.end()) {
+    throw Error(fmt::format("{}: unknown key '{}'{}", where, printable(key),
+                            suggestion(key, names_of(specs))));
+  }
+  if (value.empty()) throw Error(where + ": " + key + " has no value");
+  // It would be a comment in the config that a run leaves.
+  if (value.front() == '#') throw Error(where + ": " + key + ": a value does not begin with #");
+  std::vector<OptionValue>& values = settings[key];
+  if (!spec->repeats && !values.empty()) {
+    throw Error(fmt::format("{}: {} is given twice (first at {}), and takes one value", where, key,
+                            values.front().where));
+  }
+  values.push_back({value, where});
 }
 
 }  // namespace
@@ -119,32 +147,33 @@ std::string options_help(const std::vector<OptionSpec>& specs) {
   return out.str();
 }
 
-std::map<std::string, std::vector<OptionValue>> read_config(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw Error(path + ": cannot be read; name an existing experiment file");
-  std::map<std::string, std::vector<OptionValue>> values;
-  const std::vector<OptionSpec> specs = experiment_option_specs();
-  const std::vector<std::string> known = names_of(specs);
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
-    const std::string where = fmt::format("{}:{}", path, number);
-    if (line.find('\0') != std::string::npos) throw Error(where + ": not a text file");
-    const std::string text = stripped(without_comment(line));
-    if (text.empty()) continue;
-    const auto equals = text.find('=');
-    if (equals == std::string::npos) {
-      throw Error(where + ": '" + text + "' is not of the form key = value");
-    }
-    const std::string key = stripped(text.substr(0, equals));
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      throw Error(where + ": unknown key '" + key + "'" + suggestion(key, known));
-    }
-    const std::string value = stripped(text.substr(equals + 1));
-    if (value.empty()) throw Error(where + ": " + key + " has no value");
-    values[key].push_back({value, where});
+Settings parse_config(std::string_view text, const std::string& name) {
+  if (text.size() > kMaxConfigBytes) {
+    throw Error(fmt::format("{}: longer than {} bytes", name, kMaxConfigBytes));
   }
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  Settings settings;
+  const std::vector<OptionSpec> specs = experiment_option_specs();
+  for (int number = 1; !text.empty(); ++number) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    add_line(settings, text.substr(0, end), specs, fmt::format("{}:{}", name, number));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return settings;
+}
+
+Settings read_config(const std::string& path) {
+  if (std::filesystem::is_directory(path)) {
+    throw Error(path + ": is a folder; name an experiment file");
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(path + ": cannot be read; name an existing experiment file");
+  std::string text(kMaxConfigBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (file.bad()) throw Error(path + ": cannot be read");
-  return values;
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return parse_config(text, path);
 }
 
 Index to_integer(const std::string& option, const OptionValue& value, Index low, Index high) {
@@ -185,7 +214,8 @@ std::uint64_t to_bytes(const std::string& option, const OptionValue& value) {
   const char* end = value.text.data() + value.text.size();
   const auto [rest, code] = std::from_chars(value.text.data(), end, number);
   for (const auto& [unit, factor] : kUnits) {
-    if (code != std::errc() || stripped({rest, end}) != unit) continue;
+    if (code != std::errc() || trimmed({rest, static_cast<std::size_t>(end - rest)}) != unit)
+      continue;
     if (number >= 0 && number * factor <= kMost) return static_cast<std::uint64_t>(number * factor);
   }
   bad_value(option, value, "a number of bytes, as 4096, 64MiB or 1.5GiB");

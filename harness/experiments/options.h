@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiments/experiment.h"
@@ -21,6 +22,7 @@ struct OptionSpec {
   std::string name;
   std::string argument;  ///< what help prints for the value; empty for a switch
   std::string doc;
+  bool repeats = false;  ///< takes a list; otherwise a config gives it once
 };
 
 /// What a command line said.
@@ -55,9 +57,21 @@ struct ExperimentOption {
 const std::vector<ExperimentOption>& experiment_options();
 std::vector<OptionSpec> experiment_option_specs();
 
-/// Options of a config file: `key = value` lines; an option may repeat; `#` at the start of a line
-/// or after a blank begins a comment. Mistakes throw Error naming file and line.
-std::map<std::string, std::vector<OptionValue>> read_config(const std::string& path);
+/// Options that a config file gives, by name, in the file's order.
+using Settings = std::map<std::string, std::vector<OptionValue>>;
+
+/// Parses the text of a config file: `key = value` lines of plain text (UTF-8; CRLF and a byte
+/// order mark are let pass), at most kMaxConfigBytes; an option that takes a list may repeat; `#`
+/// at the start of a line or after a blank begins a comment. Mistakes throw Error naming `name`,
+/// the file, and line.
+Settings parse_config(std::string_view text, const std::string& name);
+inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
+
+/// Reads and parses a config file.
+Settings read_config(const std::string& path);
+
+/// Sets what `settings` give. Mistakes throw Error naming place, option, value and what is allowed.
+void apply_settings(Experiment& experiment, const Settings& settings);
 
 /// The experiment that a config file (none if `path` is empty) and the command line give; an option
 /// on the command line replaces the config's. Loads its plugins, and checks that every variant and

@@ -8,6 +8,7 @@
 #include "expressions/expression.h"
 #include "expressions/parse_limits.h"
 #include "subquad/error.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -35,6 +36,8 @@ constexpr std::array kFunctions = {
     Function{"min", 2, [](double a, double b) { return std::min(a, b); }},
     Function{"max", 2, [](double a, double b) { return std::max(a, b); }}};
 
+std::string quoted(char c) { return "'" + printable({&c, 1}) + "'"; }
+
 template <class Table>
 std::string names_of(const Table& table) {
   std::string names;
@@ -57,13 +60,14 @@ class Evaluator {
       throw Error("a value is longer than " + std::to_string(kMaxExpressionLength) + " characters");
     }
     const double result = sum();
-    if (peek() != 0) fail(std::string("unexpected '") + text_[position_] + "'");
+    peek();
+    if (position_ < text_.size()) fail("unexpected " + quoted(text_[position_]));
     return result;
   }
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error("value '" + std::string(text_) + "': " + what + " at column " +
+    throw Error("value '" + excerpt(text_, position_) + "': " + what + " at column " +
                 std::to_string(position_ + 1));
   }
   double finite(double value, const char* what) const {
@@ -122,7 +126,7 @@ class Evaluator {
 
   double primary() {
     const char c = peek();
-    if (c == 0) fail("a number is missing");
+    if (position_ == text_.size()) fail("a number is missing");
     if (take('(')) {
       const double value = sum();
       if (!take(')')) fail("')' is missing");
@@ -130,7 +134,7 @@ class Evaluator {
     }
     if ((c >= '0' && c <= '9') || c == '.') return number();
     if (c >= 'a' && c <= 'z') return named();
-    fail(std::string("unexpected '") + c + "'");
+    fail("unexpected " + quoted(c));
   }
 
   double number() {
@@ -156,13 +160,13 @@ class Evaluator {
         if (function.name == name) return call(function);
       }
       position_ = begin;
-      fail("unknown function '" + std::string(name) + "' (known: " + names_of(kFunctions) + ")");
+      fail("unknown function '" + printable(name) + "' (known: " + names_of(kFunctions) + ")");
     }
     for (const Variable& variable : kVariables) {
       if (variable.name == name) return static_cast<double>(problem_.*variable.member);
     }
     position_ = begin;
-    fail("unknown variable '" + std::string(name) + "' (known: " + names_of(kVariables) + ")");
+    fail("unknown variable '" + printable(name) + "' (known: " + names_of(kVariables) + ")");
   }
 
   double call(const Function& function) {

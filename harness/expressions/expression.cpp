@@ -5,6 +5,7 @@
 
 #include "expressions/parse_limits.h"
 #include "subquad/error.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -14,18 +15,8 @@ bool is_control(char c) { return static_cast<unsigned char>(c) < 32 || c == 127;
 bool starts_name(char c) { return c >= 'a' && c <= 'z'; }
 bool continues_name(char c) { return starts_name(c) || (c >= '0' && c <= '9') || c == '_'; }
 
-/// The text around `position` on one line, so that an error stays readable whatever was written.
-std::string excerpt(std::string_view text, std::size_t position) {
-  constexpr std::size_t kReach = 60;
-  const std::size_t begin = position > kReach ? position - kReach : 0;
-  const std::size_t end = std::min(text.size(), position + kReach);
-  std::string shown(text.substr(begin, end - begin));
-  for (char& c : shown) c = is_control(c) ? ' ' : c;
-  return (begin > 0 ? "..." : "") + shown + (end < text.size() ? "..." : "");
-}
-
 std::string quoted(char c) {
-  return is_control(c) ? std::string("a control character") : std::string{'\'', c, '\''};
+  return is_control(c) ? "a control character" : "'" + printable({&c, 1}) + "'";
 }
 
 /// Splits at `|` outside parentheses.
@@ -43,12 +34,6 @@ std::vector<std::string_view> split_alternatives(std::string_view value) {
   }
   parts.push_back(value.substr(begin));
   return parts;
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 /// Recursive descent over
@@ -120,7 +105,7 @@ class Parser {
     for (const Expression::Argument& other : owner.arguments) {
       if (other.key == first) {
         position_ = begin;
-        fail("'" + first + "' is given twice");
+        fail("'" + printable(first) + "' is given twice");
       }
     }
     return {std::move(first), value(), {}};
@@ -137,35 +122,40 @@ class Parser {
         fail("more than " + std::to_string(kMaxNestingDepth) + " levels of parentheses");
       }
       if (c == ')') --depth;
-      if (is_control(c) && !is_space(c)) fail("unexpected " + quoted(c));
     }
     if (depth > 0) fail("')' is missing");
     const std::string_view written = trimmed(text_.substr(begin, position_ - begin));
     if (written.empty()) fail("a value is missing");
+    check_plain(written);
     std::string result;
     for (std::string_view part : split_alternatives(written)) {
       part = trimmed(part);
-      if (part.empty()) fail("an empty alternative in '" + std::string(written) + "'");
+      if (part.empty()) fail("an empty alternative in '" + printable(written) + "'");
       result += (result.empty() ? "" : "|") + std::string(part);
     }
     return result;
+  }
+
+  /// Values are written into configs, line by line, and into records, as UTF-8.
+  void check_plain(std::string_view value) {
+    const auto control =
+        std::ranges::find_if(value, [](char c) { return is_control(c) && c != '\t'; });
+    position_ = static_cast<std::size_t>(control - text_.begin());
+    if (control != value.end()) fail("unexpected " + quoted(*control));
+    if (!is_plain_text(value)) fail("a value that is no plain text (UTF-8)");
   }
 
   std::string_view text_;
   std::size_t position_ = 0;
 };
 
-[[noreturn]] void too_many(const Expression& expression) {
-  throw Error("expression '" + excerpt(expression.text(), 0) +
-              "': its sweeps stand for more than " + std::to_string(kMaxSweepSize) +
-              " expressions");
-}
+std::vector<Expression> expanded(const Expression& expression);
 
 /// What one argument stands for.
 std::vector<Expression::Argument> alternatives(const Expression::Argument& argument) {
   std::vector<Expression::Argument> result;
   if (argument.key.empty()) {
-    for (Expression& nested : expand_sweeps(argument.nested.front())) {
+    for (Expression& nested : expanded(argument.nested.front())) {
       result.push_back({{}, {}, {std::move(nested)}});
     }
   } else {
@@ -174,6 +164,23 @@ std::vector<Expression::Argument> alternatives(const Expression::Argument& argum
     }
   }
   return result;
+}
+
+std::vector<Expression> expanded(const Expression& expression) {
+  std::vector<Expression> results = {{expression.name, {}}};
+  for (const Expression::Argument& argument : expression.arguments) {
+    const std::vector<Expression::Argument> choices = alternatives(argument);
+    std::vector<Expression> extended;
+    extended.reserve(results.size() * choices.size());
+    for (const Expression& begun : results) {
+      for (const Expression::Argument& choice : choices) {
+        extended.push_back(begun);
+        extended.back().arguments.push_back(choice);
+      }
+    }
+    results = std::move(extended);
+  }
+  return results;
 }
 
 }  // namespace
@@ -193,22 +200,36 @@ std::string Expression::text() const {
 
 Expression parse_expression(std::string_view text) { return Parser(text).whole(); }
 
-std::vector<Expression> expand_sweeps(const Expression& expression) {
-  std::vector<Expression> results = {{expression.name, {}}};
+SweepSize sweep_size(const Expression& expression) {
+  SweepSize size;
+  double bytes_of_one = static_cast<double>(sizeof(expression) + expression.name.size());
   for (const Expression::Argument& argument : expression.arguments) {
-    const std::vector<Expression::Argument> choices = alternatives(argument);
-    if (results.size() > kMaxSweepSize / choices.size()) too_many(expression);
-    std::vector<Expression> extended;
-    extended.reserve(results.size() * choices.size());
-    for (const Expression& begun : results) {
-      for (const Expression::Argument& choice : choices) {
-        extended.push_back(begun);
-        extended.back().arguments.push_back(choice);
-      }
+    SweepSize choices;
+    if (argument.key.empty()) {
+      choices = sweep_size(argument.nested.front());
+    } else {
+      const auto values = split_alternatives(argument.value);
+      choices.count = static_cast<double>(values.size());
+      for (const std::string_view value : values)
+        choices.bytes += static_cast<double>(value.size());
     }
-    results = std::move(extended);
+    size.count *= choices.count;
+    // Each choice stands in the same share of all combinations.
+    bytes_of_one += static_cast<double>(sizeof(argument) + argument.key.size());
+    bytes_of_one += choices.bytes / choices.count;
   }
-  return results;
+  size.bytes = size.count * bytes_of_one;
+  return size;
+}
+
+std::vector<Expression> expand_sweeps(const Expression& expression) {
+  const SweepSize size = sweep_size(expression);
+  if (size.count > kMaxSweepSize || size.bytes > kMaxSweepBytes) {
+    throw Error("expression '" + excerpt(expression.text(), 0) +
+                "': its sweeps stand for more than " + std::to_string(kMaxSweepSize) +
+                " expressions, or for very long ones");
+  }
+  return expanded(expression);
 }
 
 }  // namespace subquad

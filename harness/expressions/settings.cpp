@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "subquad/error.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -31,6 +32,8 @@ std::string range_text(const Range& range) {
   if (above) return "at most " + number_text(range.high);
   return "any number";
 }
+
+std::string shown(const Expression& expression) { return printable(expression.text(), 200); }
 
 std::string boolean_text(bool value) { return value ? "true" : "false"; }
 
@@ -89,7 +92,7 @@ class Assigner final : public Parameters {
     return nullptr;
   }
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(expression_.text() + ": " + what);
+    throw Error(shown(expression_) + ": " + what);
   }
   double evaluated(std::string_view name, const std::string& text) const {
     try {
@@ -101,7 +104,7 @@ class Assigner final : public Parameters {
   void check(std::string_view name, const std::string& text, double value, Range range) const {
     if (value >= range.low && value <= range.high) return;
     const std::string number = number_text(value);
-    fail(std::string(name) + " = " + text + (number == text ? "" : " = " + number) +
+    fail(std::string(name) + " = " + printable(text) + (number == text ? "" : " = " + number) +
          " is out of range (" + range_text(range) + ")");
   }
 
@@ -125,7 +128,7 @@ class Assigner final : public Parameters {
     const std::string* text = written(name);
     if (!text) return;
     if (*text != "true" && *text != "false") {
-      fail(std::string(name) + " = " + *text + " is neither true nor false");
+      fail(std::string(name) + " = " + printable(*text) + " is neither true nor false");
     }
     value = *text == "true";
   }
@@ -138,7 +141,7 @@ class Assigner final : public Parameters {
       for (std::string_view choice : names) {
         allowed += (allowed.empty() ? "" : ", ") + std::string(choice);
       }
-      fail(std::string(name) + " = " + *text + " is none of " + allowed);
+      fail(std::string(name) + " = " + printable(*text) + " is none of " + allowed);
     }
     value = static_cast<int>(found - names.begin());
   }
@@ -160,12 +163,12 @@ void configure(const VisitParameters& visit, const Expression& expression, const
   for (const ParameterInfo& info : parameter_infos(visit)) names.push_back(info.name);
   for (const Expression::Argument& argument : expression.arguments) {
     if (argument.key.empty()) {
-      throw Error(expression.text() + ": '" + argument.nested.front().text() +
+      throw Error(shown(expression) + ": '" + shown(argument.nested.front()) +
                   "' is no key=value; " + expression.name + " takes nothing else");
     }
     if (std::find(names.begin(), names.end(), argument.key) == names.end()) {
-      throw Error(expression.text() + ": " + expression.name + " has no parameter '" +
-                  argument.key + "'" + suggestion(argument.key, names));
+      throw Error(shown(expression) + ": " + printable(expression.name) + " has no parameter '" +
+                  printable(argument.key) + "'" + suggestion(argument.key, names));
     }
   }
   Assigner assigner(expression, problem);

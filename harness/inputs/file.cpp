@@ -9,6 +9,7 @@
 
 #include "inputs/generator.h"
 #include "subquad/error.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -38,10 +39,10 @@ class Arguments {
     for (const ParameterInfo& info : arguments()) names.push_back(info.name);
     for (const Expression::Argument& argument : expression.arguments) {
       if (argument.key.empty()) {
-        fail(fmt::format("'{}' is no key=value", argument.nested.front().text()));
+        fail(fmt::format("'{}' is no key=value", printable(argument.nested.front().text())));
       }
       if (std::ranges::find(names, argument.key) == names.end()) {
-        fail(fmt::format("file has no parameter '{}'{}", argument.key,
+        fail(fmt::format("file has no parameter '{}'{}", printable(argument.key),
                          suggestion(argument.key, names)));
       }
     }
@@ -66,7 +67,7 @@ class Arguments {
     }
     if (parsed.ec != std::errc() || parsed.ptr != last) {
       fail(fmt::format("{} = {} is none of all, a number such as 0, a range such as 0:2", key,
-                       *text));
+                       printable(*text)));
     }
     if (chosen.begin < 0 || chosen.begin >= chosen.end || chosen.end > count) {
       fail(fmt::format("{} = {} is not within the file's 0:{}", key, *text, count));
@@ -75,7 +76,7 @@ class Arguments {
   }
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(expression_.text() + ": " + what);
+    throw Error(printable(expression_.text(), 200) + ": " + what);
   }
 
  private:

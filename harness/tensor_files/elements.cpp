@@ -80,14 +80,15 @@ std::size_t element_bytes(Element element) {
 }
 
 std::optional<std::size_t> tensor_bytes(const std::vector<Index>& shape, Element element) {
-  auto bytes = static_cast<Index>(element_bytes(element));
-  bool empty = false;
+  // Extents beside a 0 count too, because others multiply some of them, and elements may get wider
+  // when they are read.
+  auto widest = static_cast<Index>(element_bytes(Element::f64));
+  std::size_t count = 1;
   for (const Index extent : shape) {
-    empty = empty || extent == 0;
-    // Extents beside a 0 count too, because others multiply some of them.
-    if (__builtin_mul_overflow(bytes, std::max<Index>(1, extent), &bytes)) return std::nullopt;
+    if (__builtin_mul_overflow(widest, std::max<Index>(1, extent), &widest)) return std::nullopt;
+    count *= static_cast<std::size_t>(extent);
   }
-  return empty ? 0 : static_cast<std::size_t>(bytes);
+  return count * element_bytes(element);
 }
 
 std::string shape_text(const std::vector<Index>& shape) {

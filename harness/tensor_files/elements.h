@@ -15,8 +15,8 @@ enum class Element { f16, bf16, f32, f64, i32, i64, u8 };
 
 std::size_t element_bytes(Element element);
 
-/// Bytes that a tensor takes, or nothing where the product of its extents, less those that are 0,
-/// leaves 64 bits. Extents are not negative.
+/// Bytes that a tensor takes, or nothing where it would not fit 64 bits at the widest element type
+/// and without extents that are 0. Extents are not negative.
 std::optional<std::size_t> tensor_bytes(const std::vector<Index>& shape, Element element);
 
 /// "[2, 8, 4096, 15]"

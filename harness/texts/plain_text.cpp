@@ -77,4 +77,14 @@ std::string printable(std::string_view text, std::size_t longest) {
 
 std::string printable_lines(std::string_view text) { return escaped(text, true); }
 
+std::string excerpt(std::string_view text, std::size_t position) {
+  constexpr std::size_t kReach = 60;
+  const std::size_t begin = position > kReach ? position - kReach : 0;
+  const std::size_t end = std::min(text.size(), position + kReach);
+  return (begin > 0 ? "..." : "") + escaped(text.substr(begin, end - begin), false) +
+         (end < text.size() ? "..." : "");
+}
+
+bool is_plain_text(std::string_view text) { return printable_lines(text) == text; }
+
 }  // namespace subquad

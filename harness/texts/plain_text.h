@@ -18,4 +18,10 @@ std::string printable(std::string_view text, std::size_t longest = 100);
 /// The same for a whole text of any length: line ends and tabs stay.
 std::string printable_lines(std::string_view text);
 
+/// What of `text` stands around `position`, printable: what an error shows of a long text.
+std::string excerpt(std::string_view text, std::size_t position);
+
+/// Whether `text` is UTF-8 without anything that `printable_lines` would spell out.
+bool is_plain_text(std::string_view text);
+
 }  // namespace subquad
