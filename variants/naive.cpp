@@ -32,9 +32,14 @@ class Naive final : public Variant {
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch;
     scratch.shared<float>(problem.queries * problem.keys);
-    scratch.worker_bytes =
-        std::max(product_scratch_bytes(kTileRows, problem.keys, problem.dim),
-                 product_scratch_bytes(kTileRows, problem.value_dim, problem.keys));
+    // Keys that the rows of the last tile share are the most that any tile's do; what single rows
+    // see beyond is less than a tile.
+    const Index rows = std::min(kTileRows, problem.queries);
+    const Index last = (problem.queries - 1) / kTileRows * kTileRows;
+    const Index beyond = seen_keys(problem, rows - 1) - seen_keys(problem, 0);
+    const Index depth = std::max(seen_keys(problem, last), beyond);
+    scratch.worker_bytes = std::max(product_scratch_bytes(kTileRows, problem.keys, problem.dim),
+                                    product_scratch_bytes(kTileRows, problem.value_dim, depth));
     return scratch;
   }
 

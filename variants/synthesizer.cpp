@@ -65,15 +65,14 @@ class Synthesizer final : public Variant {
   }
 
   Scratch scratch(const Problem& p) const override {
-    const Index rows = std::min(kRows, p.queries), columns = std::min(kColumns, p.keys);
-    const std::size_t inside = std::max({product_scratch_bytes(rows, p.dim, p.value_dim),
-                                         product_scratch_bytes(rows, columns, p.dim),
-                                         product_scratch_bytes(rows, p.value_dim, columns),
-                                         multiply_lower_scratch_bytes(rows, p.value_dim, p.keys)});
-    return Scratch()
-        .worker<float>(rows * p.keys)
-        .worker<float>(rows * p.dim)
-        .worker<std::byte>(static_cast<Index>(inside));
+    // Where it is causal, tiles see more and more keys; the last one may have few rows.
+    const Index rows = std::min(kRows, p.queries), last = (p.queries - 1) / rows * rows;
+    Scratch scratch = tile_scratch(p, last, p.queries - last);
+    if (last > 0) {
+      const Scratch before = tile_scratch(p, last - rows, rows);
+      scratch.worker_bytes = std::max(scratch.worker_bytes, before.worker_bytes);
+    }
+    return scratch;
   }
 
   Cost cost(const Problem& p) const override {
@@ -137,6 +136,20 @@ class Synthesizer final : public Variant {
   }
 
  private:
+  Scratch tile_scratch(const Problem& p, Index begin, Index rows) const {
+    const Index keys = p.causal ? begin + rows : p.keys, columns = std::min(kColumns, keys);
+    std::size_t inside = p.causal ? multiply_lower_scratch_bytes(rows, p.value_dim, keys, begin)
+                                  : product_scratch_bytes(rows, p.value_dim, columns);
+    if (kind == Kind::dense) {
+      inside = std::max({inside, product_scratch_bytes(rows, p.dim, p.value_dim),
+                         product_scratch_bytes(rows, columns, p.dim)});
+    }
+    return Scratch()
+        .worker<float>(rows * keys)
+        .worker<float>(rows * p.dim)
+        .worker<std::byte>(static_cast<Index>(inside));
+  }
+
   static void check_input(Index columns, const Problem& problem) {
     if (columns == problem.value_dim) return;
     throw Error("synthesizer: x has " + std::to_string(columns) + " columns; kind=dense takes " +

@@ -190,7 +190,7 @@ Scratch LinearAttention::scratch(const Problem& problem) const {
   std::size_t writing = std::max(mapping, product_scratch_bytes(rows, problem.value_dim, features));
   if (problem.causal) {
     writing = std::max({writing, adding, product_scratch_bytes(rows, rows, features),
-                        multiply_lower_scratch_bytes(rows, problem.value_dim, rows)});
+                        multiply_lower_scratch_bytes(rows, problem.value_dim, rows, 0)});
   }
   writing += Scratch().worker<float>(state).worker_bytes;
   // Segments of keys are summed before segments of queries are written.

@@ -24,8 +24,10 @@ void add_row(const float* b, float factor, Index n, float* c) {
 
 }  // namespace
 
-std::size_t multiply_lower_scratch_bytes(Index m, Index n, Index k) {
-  return product_scratch_bytes(std::min(m, kBlock), n, std::min(k, kDepth));
+std::size_t multiply_lower_scratch_bytes(Index m, Index n, Index k, Index diagonal) {
+  const Index last_block = (m - 1) / kBlock * kBlock;
+  const Index whole = std::clamp<Index>(diagonal + last_block + 1, 0, k);
+  return whole == 0 ? 0 : product_scratch_bytes(std::min(m, kBlock), n, std::min(whole, kDepth));
 }
 
 void multiply_lower(ConstView a, ConstView b, View c, Index diagonal, Worker& worker,

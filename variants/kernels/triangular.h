@@ -12,7 +12,7 @@ namespace subquad {
 void multiply_lower(ConstView a, ConstView b, View c, Index diagonal, Worker& worker,
                     bool accumulate = false);
 
-/// Worker scratch that `multiply_lower` takes at the most.
-std::size_t multiply_lower_scratch_bytes(Index m, Index n, Index k);
+/// Worker scratch that `multiply_lower` takes.
+std::size_t multiply_lower_scratch_bytes(Index m, Index n, Index k, Index diagonal);
 
 }  // namespace subquad
