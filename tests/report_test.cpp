@@ -272,7 +272,7 @@ TEST(ReportText, NothingToShowSaysSo) {
 TEST(ReportText, ControlCharactersDoNotReachTheTerminal) {
   const std::string text =
       report_as(ReportFormat::text, {make_ending("v", Status::failed, "line\nand \x1b[31mred")});
-  EXPECT_THAT(text, HasSubstr("failed: line and  [31mred"));
+  EXPECT_THAT(text, HasSubstr("failed: line\\x0aand \\x1b[31mred"));
 }
 
 TEST(ReportEscaping, OfEachFormat) {

@@ -19,7 +19,7 @@ std::string text_of(const Budget& budget) {
 
 Grid::Line make_line(const Row& row, const BudgetResult::Place& place, Width width) {
   Grid::Line line;
-  line.name = printable(row.first().variant) + (row.stale ? " (stale)" : "");
+  line.name = shown(row.first().variant) + (row.stale ? " (stale)" : "");
   if (!row.instability.empty()) line.marks = "!";
   std::string time = kNoFigure;
   if (row.time_ns) {
@@ -31,7 +31,7 @@ Grid::Line make_line(const Row& row, const BudgetResult::Place& place, Width wid
                 row.speed_up ? with_bounds(*row.speed_up) : kNoFigure,
                 place.error ? (row.sampled ? "~" : "") + significant(*place.error) : kNoFigure,
                 human_bytes(place.memory_bytes),
-                printable(row.first().target)};
+                shown(row.first().target)};
   return line;
 }
 
@@ -50,7 +50,7 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
       const Row& row = table.rows[place.row];
       Grid::Line line = make_line(row, place, width);
       if (!row.instability.empty()) {
-        line.notes.push_back(note_number(grid.notes, "unstable: " + printable(row.instability)));
+        line.notes.push_back(note_number(grid.notes, "unstable: " + shown(row.instability)));
       }
       group.lines.push_back(std::move(line));
     }
@@ -59,7 +59,7 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
   }
   for (const BudgetResult::Miss& miss : result.misses) {
     grid.remarks.push_back(
-        printable(fmt::format("Not {}: {}.", table.rows[miss.row].first().variant, miss.reason)));
+        shown(fmt::format("Not {}: {}.", table.rows[miss.row].first().variant, miss.reason)));
   }
   return grid;
 }

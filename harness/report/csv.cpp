@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <iterator>
+
 #include "measuring/metrics.h"
 #include "report/render.h"
 #include "report/rounds.h"
@@ -29,7 +31,7 @@ class Lines {
 
   /// `of` says what the figure belongs to: "round 3", "head 0", or nothing for the whole point.
   void add(std::string_view figure, std::string_view unit, std::string_view of, double value) {
-    text_ += fmt::format("{},{},{},{},{}\n", prefix_, figure, unit, of, value);
+    fmt::format_to(std::back_inserter(text_), "{},{},{},{},{}\n", prefix_, figure, unit, of, value);
   }
 
   /// For a point without figures: it ended, and the status says how.

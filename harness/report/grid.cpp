@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "report/units.h"
+#include "texts/plain_text.h"
 
 namespace subquad {
 namespace {
@@ -14,10 +16,8 @@ constexpr std::size_t kMachineLetters = 8;
 
 }  // namespace
 
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
-  return text;
+std::string shown(std::string_view text) {
+  return printable(text, std::numeric_limits<std::size_t>::max());
 }
 
 std::string words(Status status) {
@@ -37,7 +37,7 @@ std::string title_of(const Record& r, const std::vector<Index>& lengths, const S
   if (summary.several_machines) {
     title += ", machine " + (r.machine.empty() ? "unknown" : r.machine.substr(0, kMachineLetters));
   }
-  return printable(title);
+  return shown(title);
 }
 
 std::string shape_of(const Record& r, const std::string& anchor) {
@@ -52,11 +52,11 @@ std::string shape_of(const Record& r, const std::string& anchor) {
   if (p.scale != 0) text += fmt::format(", scale {}", significant(p.scale));
   text += ", " + r.direction;
   text += anchor.empty() ? ", no anchor" : ", anchor " + anchor;
-  return printable(text);
+  return shown(text);
 }
 
 void add_to_group(Grid& grid, const std::string& target, Grid::Line line) {
-  const std::string heading = printable(target_heading(target));
+  const std::string heading = shown(target_heading(target));
   if (grid.groups.empty() || grid.groups.back().heading != heading) {
     grid.groups.push_back({heading, {}});
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "report/summary.h"
@@ -52,7 +53,7 @@ Section budget_section(const Summary& summary, Width width);
 
 /// What sections share.
 inline const std::string kNoFigure = "–";
-std::string printable(std::string text);
+std::string shown(std::string_view text);  ///< whole, and safe to print
 std::string words(Status status);
 std::string plural(std::int64_t count, const std::string& noun);
 /// "gaussian, n = 512 1024, causal, 2 threads"; names the machine if there are several.

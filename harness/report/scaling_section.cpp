@@ -56,10 +56,10 @@ Grid make_grid(const Series& series, const Summary& summary) {
                   {"its last", "step"},
                   {"scratch ~ n^", "exponent"},
                   {"its last", "step"}};
-  if (!series.anchor.empty()) grid.columns.push_back({"faster than", printable(series.anchor)});
+  if (!series.anchor.empty()) grid.columns.push_back({"faster than", shown(series.anchor)});
   for (const Trend& trend : series.trends) {
     Grid::Line line;
-    line.name = printable(trend.record->variant);
+    line.name = shown(trend.record->variant);
     line.cells = {exponent_cell(trend.time), last_step_cell(trend.time),
                   exponent_cell(trend.memory), last_step_cell(trend.memory)};
     if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));

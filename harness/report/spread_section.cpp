@@ -21,7 +21,7 @@ std::string percent_cell(const std::optional<Deviation>& deviation) {
 Grid::Line make_line(const Row& row, std::vector<std::string>& notes) {
   const Spread& spread = *row.spread;
   Grid::Line line;
-  line.name = printable(row.first().variant);
+  line.name = shown(row.first().variant);
   line.cells = {std::to_string(row.first().problem.keys),
                 std::to_string(spread.seeds),
                 std::to_string(spread.draws),

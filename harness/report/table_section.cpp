@@ -134,7 +134,7 @@ std::string heap_note(const Row& row) {
 
 std::string own_target_note(const Row& row, Width width) {
   if (!row.target_error) return {};
-  std::string note = "own target: " + printable(row.first().dense_target);
+  std::string note = "own target: " + shown(row.first().dense_target);
   if (width == Width::narrow) note += "; error against it: " + target_error_cell(row, width);
   return note;
 }
@@ -142,12 +142,12 @@ std::string own_target_note(const Row& row, Width width) {
 Grid::Line make_line(const Row& row, bool unbeaten, const std::vector<ColumnRule>& rules,
                      Width width, std::vector<std::string>& notes) {
   Grid::Line line;
-  line.name = printable(row.first().variant) + (row.stale ? " (stale)" : "");
+  line.name = shown(row.first().variant) + (row.stale ? " (stale)" : "");
   if (unbeaten) line.marks += '*';
   if (!row.instability.empty()) line.marks += '!';
   for (const std::string& note :
-       {printable(row.remark), own_target_note(row, width), heap_note(row),
-        row.instability.empty() ? "" : "unstable: " + printable(row.instability)}) {
+       {shown(row.remark), own_target_note(row, width), heap_note(row),
+        row.instability.empty() ? "" : "unstable: " + shown(row.instability)}) {
     if (!note.empty()) line.notes.push_back(note_number(notes, note));
   }
   for (const ColumnRule& rule : rules) line.cells.push_back(rule.cell(row, width));
@@ -158,7 +158,7 @@ void add_hypervolume(const Table& table, Grid& grid) {
   if (!table.frontier.hypervolume) return;
   std::vector<std::string> families;
   for (const auto& [family, volume] : table.frontier.family_hypervolume) {
-    if (volume > 0) families.push_back(printable(family) + " " + significant(volume, 2));
+    if (volume > 0) families.push_back(shown(family) + " " + significant(volume, 2));
   }
   std::string text = "Hypervolume: " + significant(*table.frontier.hypervolume, 2);
   if (families.size() > 1) text += fmt::format(" ({})", fmt::join(families, ", "));
@@ -169,8 +169,8 @@ void add_hypervolume(const Table& table, Grid& grid) {
 void add_controls(const Table& table, Grid& grid) {
   for (const auto& [control, beaten] : table.frontier.beaten_by_control) {
     grid.remarks.push_back(
-        printable(fmt::format("The control {} is at least as fast and as exact as {}.", control,
-                              fmt::join(beaten, ", "))));
+        shown(fmt::format("The control {} is at least as fast and as exact as {}.", control,
+                          fmt::join(beaten, ", "))));
   }
 }
 

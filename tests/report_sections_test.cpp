@@ -1,0 +1,164 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "report/report.h"
+#include "report/summary.h"
+#include "report_records.h"
+
+namespace subquad {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using testing::make_anchor;
+using testing::make_record;
+using testing::synthetic_run;
+
+/// The synthetic run as draws, sampling, a heap, single calls and another machine leave it.
+std::vector<Record> rich_run() {
+  std::vector<Record> records = synthetic_run();
+  for (Record& record : records) {
+    record.machine = record.problem.dim == 64 ? "0123456789abcdef" : "fedcba9876543210";
+    for (Round& round : record.rounds) round.call_ns = {round.time_ns};
+    if (record.family != "lsh") continue;
+    const std::vector<double> error = record.error["relative_error"];
+    record.error_deviation = {{"relative_error", std::vector(error.size(), 0.01)}};
+    for (const std::uint64_t seed : {11, 12, 13}) {
+      record.draws.push_back({seed, error});
+      for (double& value : record.draws.back().error) value *= 1 + 0.01 * (seed % 3);
+    }
+    record.heap_allocations = 3;
+    record.heap_bytes = 4096;
+    record.heap_kept_bytes = 64;
+    for (std::size_t i = 0; i < record.rounds.size(); i += 2) {
+      record.rounds[i].call_ns = {3 * record.rounds[i].time_ns};
+    }
+  }
+  return records;
+}
+
+std::string text_of(const std::vector<Record>& records, ReportOptions options = {}) {
+  return report(records, options);
+}
+
+/// Characters as a terminal shows them.
+std::size_t longest_line(const std::string& text) {
+  std::istringstream stream(text);
+  std::size_t longest = 0;
+  for (std::string line; std::getline(stream, line);) {
+    const auto columns = std::count_if(line.begin(), line.end(), [](char c) {
+      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    });
+    longest = std::max(longest, static_cast<std::size_t>(columns));
+  }
+  return longest;
+}
+
+TEST(ReportSections, FitAPage) {
+  EXPECT_LE(longest_line(text_of(rich_run(), {.details = true})), 120u);
+  EXPECT_LE(longest_line(text_of(rich_run(), {.budget = Budget{0.5, 0x1p20}})), 120u);
+}
+
+TEST(ReportSections, MarksStandBeforeNamesAndNotesSayWhy) {
+  const std::string text = text_of(rich_run());
+  EXPECT_THAT(text, AllOf(HasSubstr("\n*  dense "), HasSubstr("\n*  local(radius=16) "),
+                          HasSubstr("!  lsh(rounds=4,bucket=64) ["),
+                          HasSubstr("unstable: 50% of the calls take more than 1.5 x as long")));
+  EXPECT_THAT(text, HasSubstr("allocates beside its arenas: 3 allocations, 4.00 KiB at the most "
+                              "(counted as scratch); leaks: still holds 64 B"));
+  EXPECT_THAT(text, HasSubstr("Hypervolume: "));
+}
+
+TEST(ReportSections, MachinesAreNamedWhereThereAreSeveral) {
+  EXPECT_THAT(text_of(rich_run()), AllOf(HasSubstr("machine 01234567"), HasSubstr("machine fedcba98")));
+  EXPECT_THAT(text_of(synthetic_run()), Not(HasSubstr("machine")));
+  std::vector<Record> records(2, make_record("r", "restriction", {1, 2}, {3, 4}));
+  records[1].machine = "other";
+  EXPECT_EQ(summarise(records, {}).tables.size(), 2u);
+  EXPECT_TRUE(summarise(records, {}).notices.empty()) << "neither replaces the other";
+}
+
+TEST(ReportSections, ScalingFollowsTheTables) {
+  const std::string text = text_of(synthetic_run());
+  const std::string scaling = text.substr(text.find("Scaling: "));
+  EXPECT_THAT(scaling, AllOf(HasSubstr("n = 512 1024 2048 4096"), HasSubstr("2.00 ±"),
+                             HasSubstr("nowhere, up to 4096"), HasSubstr("everywhere, from 512"),
+                             HasSubstr("over n = 512 1024 2048 alone")));
+  EXPECT_THAT(text_of({make_anchor({1, 1})}), Not(HasSubstr("Scaling")));
+}
+
+TEST(ReportSections, SpreadIsADetail) {
+  EXPECT_THAT(text_of(rich_run()),
+              AllOf(Not(HasSubstr("Where the spread comes from")), HasSubstr("--details")));
+  EXPECT_THAT(text_of(rich_run(), {.details = true}),
+              AllOf(HasSubstr("Where the spread comes from"), HasSubstr("random effects")));
+  EXPECT_THAT(text_of(synthetic_run(), {.details = true}), Not(HasSubstr("spread")));
+}
+
+TEST(ReportSections, ABudgetReplacesTheTables) {
+  for (const auto format : {ReportFormat::text, ReportFormat::markdown, ReportFormat::latex}) {
+    const std::string text =
+        text_of(synthetic_run(), {.format = format, .budget = Budget{0.5, {}}});
+    EXPECT_THAT(text, AllOf(HasSubstr("Budget: relative error at most 0.500"),
+                            HasSubstr("within the budget"), Not(HasSubstr("GFLOP"))));
+  }
+  EXPECT_THAT(text_of({make_record("far", "restriction", {1}, {1})}, {.budget = Budget{0.01, {}}}),
+              AllOf(HasSubstr("Nothing is within the budget."),
+                    HasSubstr("\nNot far: error 0.250 > 0.0100.\n")));
+}
+
+TEST(ReportSections, OnlyWhatIsAskedForCounts) {
+  const std::string text = text_of(synthetic_run(), {.lengths = {1024}});
+  EXPECT_THAT(text, AllOf(HasSubstr("n = 1024"), Not(HasSubstr("n = 512"))));
+  EXPECT_THAT(text_of(synthetic_run(), {.causal = true}),
+              StartsWith("None of the 120 records is of the lengths and mask asked for."));
+}
+
+TEST(ReportSections, MemoryAloneShowsNoTimes) {
+  std::vector<Record> records = synthetic_run();
+  for (Record& record : records) record.rounds.clear();
+  for (const auto format : {ReportFormat::text, ReportFormat::markdown}) {
+    const std::string text = text_of(records, {.format = format});
+    EXPECT_THAT(text, AllOf(HasSubstr("status"), HasSubstr("mistrusted"), HasSubstr("scratch"),
+                            Not(HasSubstr("GFLOP")), Not(HasSubstr("median over rounds"))));
+  }
+}
+
+TEST(ReportSections, JsonHoldsWhatTextSays) {
+  const auto json = nlohmann::json::parse(
+      text_of(rich_run(), {.format = ReportFormat::json, .budget = Budget{0.5, {}}}));
+  const auto& table = json.at("tables").at(0);
+  EXPECT_EQ(table.at("machine"), "0123456789abcdef");
+  EXPECT_TRUE(table.at("hypervolume").is_number());
+  EXPECT_EQ(table.at("budget").at("within").at(0).at("rank"), 1);
+  const auto& rows = table.at("rows");
+  const auto lsh = std::find_if(rows.begin(), rows.end(), [](const auto& row) {
+    return row.at("variant") == "lsh(rounds=4,bucket=64)";
+  });
+  EXPECT_EQ(lsh->at("unstable"), true);
+  EXPECT_THAT(lsh->at("instability").template get<std::string>(), HasSubstr("50%"));
+  EXPECT_EQ(lsh->at("on_frontier"), false);
+  EXPECT_EQ(lsh->at("heap_kept_bytes"), 64);
+  EXPECT_EQ(lsh->at("spread").at("draws"), 4);
+  EXPECT_EQ(lsh->at("relative_error_deviation"), 0.01);
+  const auto& dense = json.at("scaling").at(0).at("variants").at(0);
+  EXPECT_NEAR(dense.at("time").at("exponent"), 2, 0.05);
+  EXPECT_TRUE(dense.at("crossover").is_null());
+}
+
+TEST(ReportSections, CsvHasEveryCallAndDraw) {
+  const std::string text = text_of(rich_run(), {.format = ReportFormat::csv});
+  EXPECT_THAT(text, AllOf(HasSubstr(",call_time,ns,round 2 call 0,"),
+                          HasSubstr(",relative_error,1,head 3 draw 12,"),
+                          HasSubstr(",deviation_of_relative_error,1,head 0,0.01\n"),
+                          HasSubstr(",true,50% of the calls")));
+}
+
+}  // namespace
+}  // namespace subquad
