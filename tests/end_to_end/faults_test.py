@@ -8,7 +8,7 @@ import sys
 import unittest
 
 import faults
-from ground import Ground, plugin
+from ground import DEADLINE, Ground, plugin
 from support import SOURCE
 
 SANITIZED = os.environ.get("SUBQUAD_SANITIZED") == "1"
@@ -76,7 +76,7 @@ class Faults(unittest.TestCase):
                    for one in faults.LIBRARIES]
         for one, child in started:
             with self.subTest(one.fault):
-                stderr = child.communicate()[1]
+                stderr = child.communicate(timeout=DEADLINE)[1]
                 self.assertEqual(child.returncode, 2, stderr)
                 self.assertIn(plugin(one.name), stderr)
                 self.assertIn(one.says, stderr)
