@@ -14,10 +14,10 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
-using ::testing::StartsWith;
 using testing::make_anchor;
 using testing::make_record;
+using ::testing::Not;
+using ::testing::StartsWith;
 using testing::synthetic_run;
 
 /// The synthetic run as draws, sampling, a heap, single calls and another machine leave it.
@@ -76,7 +76,8 @@ TEST(ReportSections, MarksStandBeforeNamesAndNotesSayWhy) {
 }
 
 TEST(ReportSections, MachinesAreNamedWhereThereAreSeveral) {
-  EXPECT_THAT(text_of(rich_run()), AllOf(HasSubstr("machine 01234567"), HasSubstr("machine fedcba98")));
+  EXPECT_THAT(text_of(rich_run()),
+              AllOf(HasSubstr("machine 01234567"), HasSubstr("machine fedcba98")));
   EXPECT_THAT(text_of(synthetic_run()), Not(HasSubstr("machine")));
   std::vector<Record> records(2, make_record("r", "restriction", {1, 2}, {3, 4}));
   records[1].machine = "other";
