@@ -2,9 +2,9 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
-#include "measuring/timing.h"
 #include "records/machine.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -83,6 +83,11 @@ float sum(const std::vector<float>& values) {
 namespace {
 
 namespace target = HWY_NAMESPACE;
+
+double steady_seconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
 
 /// Highest rate of several runs: whatever else runs on the machine can only slow one down.
 template <class Work>
