@@ -133,7 +133,7 @@ TEST(Options, ConfigsAreTextOfLimitedLength) {
       {std::string((1 << 20) + 1, '#'), "x.cfg: longer than 1048576 bytes"},
   };
   for (const auto& [text, what] : cases) {
-    const std::string error = error_of([&] { parsed(text); });
+    const std::string error = error_of([&, &config = text] { parsed(config); });
     EXPECT_THAT(error, HasSubstr(what));
     EXPECT_LT(error.size(), 1000u);
   }
