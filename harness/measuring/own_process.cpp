@@ -17,7 +17,7 @@
 namespace subquad {
 namespace {
 
-std::vector<int> usable_processors() {
+std::vector<int> processor_numbers() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) != 0) {
     throw std::system_error(errno, std::generic_category(), "sched_getaffinity");
@@ -41,7 +41,7 @@ std::string core_of(int processor) {
 }  // namespace
 
 std::string pin_to_processors(int count) {
-  std::vector<int> processors = usable_processors();
+  std::vector<int> processors = processor_numbers();
   if (static_cast<std::size_t>(count) > processors.size()) {
     throw Error(fmt::format("pin: {} threads are asked for, but only {} processors may be used",
                             count, processors.size()));

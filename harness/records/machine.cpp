@@ -76,12 +76,6 @@ std::string source_commit() {
   return output_of("git -C '" + folder + "' describe --always --dirty --abbrev=12 2>/dev/null");
 }
 
-int usable_processors() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::thread::hardware_concurrency());
-}
-
 std::string binary_bytes(double bytes) {
   const char* unit = "B";
   for (const char* larger : {"KiB", "MiB", "GiB", "TiB"}) {
@@ -146,6 +140,12 @@ std::string description_path(const std::string& folder, const std::string& ident
 }
 
 }  // namespace
+
+int usable_processors() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
 
 const std::string& machine_identity() {
   static const std::string identity = [] {

@@ -45,6 +45,8 @@ struct Machine {
 /// in the environment takes its place; Error unless that is a name.
 const std::string& machine_identity();
 
+/// Processors that this process may run on.
+int usable_processors();
 /// Reads the system; leaves the peak at 0.
 Machine describe_machine();
 /// Each figure is the best of several short runs on the calling thread; a quarter of a second.

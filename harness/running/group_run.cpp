@@ -13,6 +13,7 @@
 #include "measuring/reference.h"
 #include "measuring/statistics.h"
 #include "measuring/timing.h"
+#include "records/machine.h"
 #include "records/resident.h"
 #include "subquad/error.h"
 #include "subquad/random.h"
@@ -203,12 +204,7 @@ bool GroupRun::declare_in_child(Point& point) {
 }
 
 bool GroupRun::measure_batch(std::vector<Point>& points) {
-  for (Point& point : points) {
-    progress_.working_on(group_.text() + ": " + point.record.variant);
-    start(point);
-    if (!check(point)) return false;
-    progress_.advance(static_cast<double>(group_.length));
-  }
+  if (!check_all(points)) return false;
   for (int round = 0; round < experiment_.rounds; ++round) {
     progress_.working_on(
         fmt::format("{}: round {} of {}", group_.text(), round + 1, experiment_.rounds));
@@ -226,11 +222,23 @@ void GroupRun::start(Point& point) {
   point.child = std::make_unique<ChildProcess>(arguments);
 }
 
-/// Set-up and checks. False if interrupted.
-bool GroupRun::check(Point& point) {
-  json answer;
-  if (ask(point, "check", answer)) take_record(point, answer);
-  return !interrupted_;
+/// Set-up and checks of all points; two at a time where that leaves each the processors that it
+/// was given, since nothing is timed yet. False if interrupted.
+bool GroupRun::check_all(std::vector<Point>& points) {
+  const bool in_pairs = 2 * group_.threads <= usable_processors();
+  std::size_t begun = 0;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    for (; begun < points.size() && begun <= i + (in_pairs ? 1 : 0); ++begun) {
+      start(points[begun]);
+      points[begun].child->send("check");
+    }
+    progress_.working_on(group_.text() + ": " + points[i].record.variant);
+    json answer;
+    if (await(points[i], answer)) take_record(points[i], answer);
+    if (interrupted_) return false;
+    progress_.advance(static_cast<double>(group_.length));
+  }
+  return true;
 }
 
 /// A record that the process sent, in which what this program knows better stays.
@@ -298,10 +306,14 @@ void GroupRun::finish(Point& point) {
   progress_.point_done();
 }
 
-/// Sends a request and waits for the answer. False if there is none to use: the point has ended, or
-/// `interrupted_` is set.
+/// Sends a request and waits for the answer.
 bool GroupRun::ask(Point& point, const std::string& request, json& answer) {
   point.child->send(request);
+  return await(point, answer);
+}
+
+/// False if there is no answer to use: the point has ended, or `interrupted_` is set.
+bool GroupRun::await(Point& point, json& answer) {
   const double begin = steady_seconds();
   std::string line;
   const ChildProcess::Reply reply =

@@ -49,12 +49,13 @@ class GroupRun {
   bool can_run(Point& point);
   bool declare_in_child(Point& point);
   bool measure_batch(std::vector<Point>& points);
+  bool check_all(std::vector<Point>& points);
   void start(Point& point);
-  bool check(Point& point);
   bool time_round(int round, std::vector<Point>& points);
   bool time(Point& point, int round);
   void finish(Point& point);
   bool ask(Point& point, const std::string& request, nlohmann::json& answer);
+  bool await(Point& point, nlohmann::json& answer);
   bool take_record(Point& point, const nlohmann::json& answer);
   void end(Point& point, Status status, const std::string& reason);
   void end_by_itself(Point& point);
