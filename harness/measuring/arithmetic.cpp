@@ -10,6 +10,7 @@
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
 #include "layers/team.h"
+#include "measuring/reference.h"
 #include "subquad/eigen.h"
 #include "subquad/error.h"
 
@@ -72,6 +73,35 @@ MatrixView<const double> columns_of(const Layer& layer, MatrixView<double> out, 
   return out.col_range(layer.scope() == Scope::layer ? head * width : 0, width);
 }
 
+MatrixView<double> exact_view(Reference& exact, const Problem& problem, Index call) {
+  return {exact.heads[static_cast<std::size_t>(call)].out.data(), problem.queries, exact.value_dim};
+}
+
+/// The reference of every call of the layer, with the choices that `tensors` hold. The same at
+/// every length of an experiment, and so kept on disk.
+Reference exact_output(const Layer& layer, const LayerInput& part, const DrawnTensors& tensors) {
+  Hash identity;
+  identity.text("whole layer");
+  add_identity(parse_expression(layer.resolved()), part, layer.head_problem(), identity);
+  for (const auto& [name, array] : tensors.save().tensors) {
+    identity.text(name).text(array.shape_text());
+    identity.bytes(array.floats.data(), array.floats.size() * sizeof(float));
+    identity.bytes(array.integers.data(), array.integers.size() * sizeof(std::int32_t));
+  }
+  return *kept_reference(identity, [&]() -> std::optional<Reference> {
+    const Problem& problem = layer.head_problem();
+    Reference exact{.value_dim = layer.problem().value_dim, .rows = problem.queries};
+    exact.heads.resize(static_cast<std::size_t>(layer.calls()));
+    for (ReferenceHead& head : exact.heads) {
+      head.out.resize(static_cast<std::size_t>(problem.queries * exact.value_dim));
+    }
+    set_up_in_parallel(layer.calls(), [&](Index call) {
+      run_reference(layer, part, tensors, 0, call, exact_view(exact, problem, call), nullptr);
+    });
+    return exact;
+  });
+}
+
 }  // namespace
 
 ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed) {
@@ -87,19 +117,10 @@ ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, st
   Executor executor(*smaller, part, tensors, 1);
   LayerOutput output;
   executor.run(output);
-  std::vector<RowMajor<double>> exact(
-      static_cast<std::size_t>(smaller->calls()),
-      RowMajor<double>(problem.queries, smaller->problem().value_dim));
-  const auto view_of = [&](Index call) {
-    RowMajor<double>& matrix = exact[static_cast<std::size_t>(call)];
-    return MatrixView<double>(matrix.data(), matrix.rows(), matrix.cols());
-  };
-  set_up_in_parallel(smaller->calls(), [&](Index call) {
-    run_reference(*smaller, part, tensors, 0, call, view_of(call), nullptr);
-  });
+  Reference exact = exact_output(*smaller, part, tensors);
   double difference = 0, size = 0;
   for (Index call = 0; call < smaller->calls(); ++call) {
-    const MatrixView<double> view = view_of(call);
+    const MatrixView<double> view = exact_view(exact, problem, call);
     const Index first = smaller->scope() == Scope::layer ? 0 : call;
     const Index last = smaller->scope() == Scope::layer ? heads : call + 1;
     for (Index head = first; head < last; ++head) {

@@ -20,7 +20,6 @@
 #include "layers/executor.h"
 #include "layers/layer.h"
 #include "measuring/reference_file.h"
-#include "records/build_info.h"
 #include "records/hash.h"
 #include "records/store.h"
 #include "subquad/error.h"
@@ -145,23 +144,6 @@ void add(Hash& hash, const std::vector<T>& values) {
   hash.bytes(&size, sizeof size).bytes(values.data(), values.size() * sizeof(T));
 }
 
-std::string file_name(const Expression& target, const LayerInput& input, const Problem& problem,
-                      Index rows) {
-  Hash hash;
-  add(hash, input.q);
-  add(hash, input.k);
-  add(hash, input.v);
-  add(hash, input.x);
-  add(hash, input.lengths);
-  add(hash, std::vector<Index>{input.batch, input.heads, input.key_heads, problem.queries,
-                               problem.keys, problem.dim, problem.value_dim, problem.causal,
-                               problem.first_query, rows});
-  const double scale = problem.score_scale();
-  // The build, because a mended reference must not find what it left before.
-  hash.bytes(&scale, sizeof scale).text(target.text()).text(program_build());
-  return hash.hex() + ".ref";
-}
-
 std::optional<Reference> read_reference(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return {};
@@ -246,12 +228,27 @@ std::optional<Reference> compute_reference(const Expression& target, const Layer
   return reference;
 }
 
-std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
-                                      const Problem& problem, Index rows) {
+void add_identity(const Expression& target, const LayerInput& input, const Problem& problem,
+                  Hash& identity) {
+  add(identity, input.q);
+  add(identity, input.k);
+  add(identity, input.v);
+  add(identity, input.x);
+  add(identity, input.lengths);
+  add(identity,
+      std::vector<Index>{input.batch, input.heads, input.key_heads, problem.queries, problem.keys,
+                         problem.dim, problem.value_dim, problem.causal, problem.first_query});
+  const double scale = problem.score_scale();
+  // The build, because a mended reference must not find what it left before.
+  identity.bytes(&scale, sizeof scale).text(target.text()).text(build_of(target));
+}
+
+std::optional<Reference> kept_reference(const Hash& identity,
+                                        const std::function<std::optional<Reference>()>& compute) {
   const std::string folder = cache_folder();
-  const std::string path = folder + "/" + file_name(target, input, problem, rows);
+  const std::string path = folder + "/" + identity.hex() + ".ref";
   if (auto kept = read_reference(path)) return kept;
-  auto reference = compute_reference(target, input, problem, rows);
+  auto reference = compute();
   if (!reference) return {};
   try {
     keep_reference(folder, path, *reference);
@@ -259,6 +256,14 @@ std::optional<Reference> reference_of(const Expression& target, const LayerInput
     note_cache_problem(error.what());
   }
   return reference;
+}
+
+std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
+                                      const Problem& problem, Index rows) {
+  Hash identity;
+  add_identity(target, input, problem, identity);
+  add(identity, std::vector<Index>{rows});
+  return kept_reference(identity, [&] { return compute_reference(target, input, problem, rows); });
 }
 
 std::optional<std::string> take_cache_problem() {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "expressions/expression.h"
 #include "inputs/input.h"
+#include "records/hash.h"
 #include "subquad/problem.h"
 
 namespace subquad {
@@ -37,6 +39,14 @@ struct Reference {
 /// take_cache_problem). Processes may ask for the same one at the same time.
 std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
                                       const Problem& problem, Index rows);
+
+/// What `compute` returns, kept on disk in the same way under `identity`, a hash of everything that
+/// it depends on.
+std::optional<Reference> kept_reference(const Hash& identity,
+                                        const std::function<std::optional<Reference>()>& compute);
+/// Adds what a reference of `target` on an input depends on, program and plugins included.
+void add_identity(const Expression& target, const LayerInput& input, const Problem& problem,
+                  Hash& identity);
 
 /// Why references could not be kept on disk, told once per process: later failures are for the same
 /// reason, as a rule.
