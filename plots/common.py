@@ -28,6 +28,8 @@ except ImportError as error:
           file=sys.stderr)
     sys.exit(NOTHING_DRAWN)
 
+# Of the memory that a variant takes beside input and output, as in the report's tables.
+MEMORY_PARTS = ("scratch", "heap", "choice", "layout", "parameter", "random")
 RECORD_SCHEMA = 2
 HEADLINE = "relative_error"
 
@@ -153,8 +155,7 @@ def row_of(seeds, shape):
     trusted = done and all(record["status"] != "mistrusted" for record in seeds)
     times = figure_of([[x["time_ns"] * 1e-9 for x in r["rounds"]] for r in done], over_rounds)
     errors = figure_of([r["error"].get(HEADLINE, []) for r in done], over_heads)
-    memory = [r["scratch_bytes"] + r["heap_bytes"] + r["parameter_bytes"] + r["random_bytes"]
-              for r in done]
+    memory = [sum(r[f"{part}_bytes"] for part in MEMORY_PARTS) for r in done]
     return {
         "variant": first["variant"], "family": first["family"], "target": first["target"],
         "input": first["input"], "keys": first["problem"]["keys"],

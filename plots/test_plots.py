@@ -26,7 +26,8 @@ def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **probl
             "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward",
             "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},
             "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
-            "heap_bytes": 1000, "parameter_bytes": 20, "random_bytes": 3, "machine": machine}
+            "heap_bytes": 1000, "choice_bytes": 30000, "layout_bytes": 400000,
+            "parameter_bytes": 20, "random_bytes": 3, "machine": machine}
 
 
 class Frontier(unittest.TestCase):
@@ -161,7 +162,7 @@ class Records(unittest.TestCase):
         row = common.row_of([record("v", [3, 1, 2])], "")
         self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 3))
         self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))
-        self.assertEqual(row["memory"], 1123)
+        self.assertEqual(row["memory"], 431123)
         row = common.row_of([record("v", [t], seed=t) for t in (5, 1, 2)], "")
         self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 5))
         self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))

@@ -123,8 +123,9 @@ void add_figures(Row& row) {
                            return r.executed_multiply_adds;
                          });
   }
-  row.scratch_bytes = median_over(
-      seeds, [](const Record& r) { return static_cast<double>(r.scratch_bytes + r.heap_bytes); });
+  row.scratch_bytes = median_over(seeds, [](const Record& r) {
+    return static_cast<double>(r.scratch_bytes + r.heap_bytes + r.choice_bytes + r.layout_bytes);
+  });
   row.parameter_bytes = median_over(seeds, [](const Record& r) {
     return static_cast<double>(r.parameter_bytes + r.random_bytes);
   });

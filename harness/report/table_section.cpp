@@ -270,8 +270,8 @@ std::vector<std::string> legend(const Summary& summary, Width width) {
         "executed. Efficiency (eff.): speed-up over the one that useful multiply-adds predict.");
   }
   lines.emplace_back(
-      "Scratch: most memory taken beside inputs and output. Parameters: learned and random "
-      "tensors.");
+      "Scratch: most memory taken beside inputs and output, choices (labels of buckets and the "
+      "like) and heads put together included. Parameters: learned and random tensors.");
   lines.push_back(legend_of_errors(found));
   if (const std::string marks = legend_of_marks(found); !marks.empty()) lines.push_back(marks);
   if (found.several_seeds) {
