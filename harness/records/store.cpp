@@ -16,6 +16,7 @@
 
 #include "records/machine.h"
 #include "subquad/error.h"
+#include "texts/counted.h"
 
 namespace subquad {
 namespace {
@@ -85,10 +86,6 @@ off_t for_each_line(std::istream& in, Take&& take) {
   }
   if (position > begin) take(number, begin, line, false);
   return begin;
-}
-
-std::string counted(std::size_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 }  // namespace

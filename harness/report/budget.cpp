@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "measuring/metrics.h"
+#include "report/grid.h"
 #include "report/rounds.h"
 #include "report/summary.h"
 #include "report/units.h"
@@ -45,12 +46,6 @@ std::optional<double> error_at_most(const Row& row) {
 
 double memory_of(const Row& row) {
   return row.scratch_bytes.value_or(0) + row.parameter_bytes.value_or(0);
-}
-
-std::string words(Status status) {
-  std::string text = to_string(status);
-  std::replace(text.begin(), text.end(), '_', ' ');
-  return text;
 }
 
 /// Every criterion that the row misses; empty if it meets the budget.

@@ -4,6 +4,7 @@
 
 #include "report/grid.h"
 #include "report/units.h"
+#include "texts/counted.h"
 
 namespace subquad {
 namespace {
@@ -44,7 +45,7 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
     grid.columns = {{"", "rank"},         {"time", "median"}, {"speed-up", "over anchor"},
                     {"error", "at most"}, {"", "memory"},     {"", "target"}};
     Grid::Group& group = grid.groups.emplace_back();
-    group.heading = plural(static_cast<std::int64_t>(result.places.size()), "variant") + " of " +
+    group.heading = counted(result.places.size(), "variant") + " of " +
                     std::to_string(table.rows.size()) + " within the budget";
     for (const BudgetResult::Place& place : result.places) {
       const Row& row = table.rows[place.row];

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "report/units.h"
+#include "texts/counted.h"
 #include "texts/plain_text.h"
 
 namespace subquad {
@@ -26,14 +27,10 @@ std::string words(Status status) {
   return text;
 }
 
-std::string plural(std::int64_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
 std::string title_of(const Record& r, const std::vector<Index>& lengths, const Summary& summary) {
-  std::string title =
-      fmt::format("{}, n = {}, {}, {}", r.input, fmt::join(lengths, " "),
-                  r.problem.causal ? "causal" : "not causal", plural(r.threads, "thread"));
+  std::string title = fmt::format("{}, n = {}, {}, {}", r.input, fmt::join(lengths, " "),
+                                  r.problem.causal ? "causal" : "not causal",
+                                  counted(static_cast<std::uint64_t>(r.threads), "thread"));
   if (summary.several_machines) {
     title += ", machine " + (r.machine.empty() ? "unknown" : r.machine.substr(0, kMachineLetters));
   }
@@ -42,7 +39,8 @@ std::string title_of(const Record& r, const std::vector<Index>& lengths, const S
 
 std::string shape_of(const Record& r, const std::string& anchor) {
   const Problem& p = r.problem;
-  std::string text = fmt::format("batch {}, {}", r.batch, plural(r.heads, "head"));
+  std::string text =
+      fmt::format("batch {}, {}", r.batch, counted(static_cast<std::uint64_t>(r.heads), "head"));
   if (r.key_heads != r.heads) text += fmt::format(" over {} of keys", r.key_heads);
   text += fmt::format(", dim {}", p.dim);
   if (p.value_dim != p.dim) text += fmt::format(", value dim {}", p.value_dim);

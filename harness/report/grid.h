@@ -55,7 +55,6 @@ Section budget_section(const Summary& summary, Width width);
 inline const std::string kNoFigure = "–";
 std::string shown(std::string_view text);  ///< whole, and safe to print
 std::string words(Status status);
-std::string plural(std::int64_t count, const std::string& noun);
 /// "gaussian, n = 512 1024, causal, 2 threads"; names the machine if there are several.
 std::string title_of(const Record& record, const std::vector<Index>& lengths,
                      const Summary& summary);

@@ -1,4 +1,5 @@
 #include "report/selection.h"
+#include "texts/counted.h"
 
 #include <fmt/format.h>
 
@@ -40,21 +41,17 @@ Builds current_builds(const std::vector<std::pair<PointKey, const Record*>>& poi
   return all;
 }
 
-std::string count_of(std::size_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
 void add_notices(Selection& selection, std::size_t all, std::size_t asked_for) {
   auto& notices = selection.notices;
   if (all == 0) {
     notices.push_back("No records: nothing has been measured yet.");
   } else if (asked_for == 0) {
     notices.push_back(fmt::format("None of the {} is of the lengths and mask asked for.",
-                                  count_of(all, "record")));
+                                  counted(all, "record")));
   }
   if (asked_for == 0) return;
   if (asked_for > selection.records.size()) {
-    notices.push_back(count_of(asked_for - selection.records.size(), "earlier record") +
+    notices.push_back(counted(asked_for - selection.records.size(), "earlier record") +
                       " of points that were measured again left out.");
   }
   const auto stale = static_cast<std::size_t>(
@@ -65,7 +62,7 @@ void add_notices(Selection& selection, std::size_t all, std::size_t asked_for) {
         "Every record is stale: other code than today's measured it. Run the experiment again for "
         "figures of today's code.");
   } else if (stale > 0) {
-    notices.push_back(count_of(stale, "record") +
+    notices.push_back(counted(stale, "record") +
                       " measured by other code than today's, marked stale.");
   }
 }

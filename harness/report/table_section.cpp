@@ -7,6 +7,7 @@
 #include <set>
 
 #include "report/units.h"
+#include "texts/counted.h"
 
 namespace subquad {
 namespace {
@@ -123,7 +124,7 @@ std::string heap_note(const Row& row) {
   if (row.heap_allocations == 0 && row.heap_kept_bytes == 0) return {};
   std::string note =
       fmt::format("allocates beside its arenas: {}, {} at the most (counted as scratch)",
-                  plural(static_cast<std::int64_t>(row.heap_allocations), "allocation"),
+                  counted(row.heap_allocations, "allocation"),
                   human_bytes(static_cast<double>(row.heap_bytes)));
   if (row.heap_kept_bytes > 0) {
     note += fmt::format("; leaks: still holds {} after the call",

@@ -6,7 +6,7 @@
 //
 // whose relative error is spread |z|: over draws of z it has the variance spread^2 (1 - 2 / pi).
 //
-// thirds: the mean of V; every third call takes twice as long as the others.
+// thirds: the mean of V; every third call, of whichever head, takes twice as long as the others.
 
 #include <algorithm>
 #include <chrono>
