@@ -414,6 +414,16 @@ std::size_t DrawnTensors::bytes(Role role) const {
   return bytes;
 }
 
+bool DrawnTensors::drawn_alike(const DrawnTensors& other) const {
+  bool alike = true;
+  impl_->for_each([&](const std::string&, Index member, std::size_t which) {
+    if (impl_->held(member, which).declaration.belongs_to_sequence()) return;
+    const Array mine = impl_->saved(member, which), its = other.impl_->saved(member, which);
+    alike = alike && mine.floats == its.floats && mine.integers == its.integers;
+  });
+  return alike;
+}
+
 TensorFile DrawnTensors::save() const {
   TensorFile file;
   impl_->for_each([&](const std::string& name, Index member, std::size_t which) {

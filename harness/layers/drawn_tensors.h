@@ -52,6 +52,9 @@ class DrawnTensors {
   /// Bytes over the whole layer by role, shared tensors counted once. Choices and saved tensors are
   /// counted for every sequence that was asked for.
   std::size_t bytes(Role role) const;
+  /// Whether two draws of the same layer hold the same, choices and saved tensors apart: so they do
+  /// whatever the seed where nothing is random.
+  bool drawn_alike(const DrawnTensors& other) const;
   /// As they are now, choices (of the first sequence) included, by name with a leading axis of
   /// heads, none where shared.
   TensorFile save() const;

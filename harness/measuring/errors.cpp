@@ -1,6 +1,5 @@
 #include "measuring/errors.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "measuring/metrics.h"
@@ -42,27 +41,6 @@ void for_each_head(const Reference& reference, const LayerOutput& output, bool w
   }
 }
 
-/// What is drawn; choices and what is saved come later.
-TensorFile drawn(const Layer& layer, const DrawnTensors& tensors) {
-  TensorFile file = tensors.save();
-  for (Index call = 0; call < layer.distinct(); ++call) {
-    for (const TensorInfo& info : tensor_infos(layer.variant(call), layer.problem())) {
-      if (info.role != Role::choice && info.role != Role::saved) continue;
-      file.tensors.erase(layer.distinct() > 1 ? std::to_string(call) + "." + info.name : info.name);
-    }
-  }
-  return file;
-}
-
-bool same(const TensorFile& a, const TensorFile& b) {
-  const auto same_tensor = [](const auto& x, const auto& y) {
-    return x.first == y.first && x.second.floats == y.second.floats &&
-           x.second.integers == y.second.integers;
-  };
-  return std::equal(a.tensors.begin(), a.tensors.end(), b.tensors.begin(), b.tensors.end(),
-                    same_tensor);
-}
-
 }  // namespace
 
 OutputErrors errors_against(const Reference& reference, const LayerOutput& output,
@@ -86,7 +64,7 @@ std::vector<Draw> redrawn_errors(const Layer& layer, const LayerInput& input,
   for (int draw = 1; draw < draws; ++draw) {
     Draw one{.seed = seed_of_draw(seed, draw)};
     const DrawnTensors tensors(layer, one.seed);
-    if (draw == 1 && same(drawn(layer, tensors), drawn(layer, DrawnTensors(layer, seed)))) break;
+    if (draw == 1 && tensors.drawn_alike(DrawnTensors(layer, seed))) break;
     Executor executor(layer, input, tensors, threads);
     LayerOutput output;
     executor.run(output);

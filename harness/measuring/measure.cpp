@@ -43,6 +43,8 @@ struct PointMeasurement::Impl {
   explicit Impl(const Experiment& of)
       : single(of), input(make_input_of(of)), problem(problem_of(of, input)) {
     record = blank_record(single, input, problem);
+    // Before there are threads, which would stay free.
+    if (single.pin) record.pinned_to = pin_to_processors(single.threads.front());
     const double begin = steady_seconds();
     layer.emplace(single.variants.front(), problem, input.heads);
     tensors.emplace(*layer, single.seeds.front());
@@ -177,6 +179,5 @@ TimedPass PointMeasurement::time() {
 
 std::string PointMeasurement::complaint() const { return impl_->complaint(); }
 const Record& PointMeasurement::record() const { return impl_->record; }
-Record& PointMeasurement::record() { return impl_->record; }
 
 }  // namespace subquad

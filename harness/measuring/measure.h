@@ -42,7 +42,6 @@ class PointMeasurement {
   /// leaving threads behind.
   std::string complaint() const;
   const Record& record() const;
-  Record& record();
 
  private:
   struct Impl;

@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "measuring/measure.h"
-#include "measuring/own_process.h"
 #include "measuring/process.h"
 
 namespace subquad {
@@ -73,9 +72,7 @@ class Server {
       declare_point(record);
       channel_.send(text(to_json(record)));
     } else if (line == "check") {
-      const std::string pinned_to = single_.pin ? pin_to_processors(single_.threads.front()) : "";
       point_.emplace(single_);
-      point_->record().pinned_to = pinned_to;
       point_->check();
       channel_.send(text(to_json(point_->record())));
     } else if (line == "time" && point_) {
