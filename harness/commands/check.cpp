@@ -9,6 +9,7 @@
 #include "measuring/process.h"
 #include "measuring/timing.h"
 #include "subquad/error.h"
+#include "texts/json_line.h"
 
 namespace subquad {
 namespace {
@@ -78,10 +79,6 @@ std::vector<std::string> values_of(const ParsedOptions& options, const std::stri
   return values;
 }
 
-std::string text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 /// What a child does: {"clause", "problem"} before each trial, in the end the report or
 /// {"error"}. Arguments of an expression stay fixed in every trial.
 int check_over_channel(const ParsedOptions& options) {
@@ -92,12 +89,12 @@ int check_over_channel(const ParsedOptions& options) {
     contract.fixed = expression.arguments;
     contract.clauses = values_of(options, "clause");
     contract.watch = [&](std::string_view clause, const std::string& problem) {
-      channel.send(text({{"clause", clause}, {"problem", problem}}));
+      channel.send(json_line(Json{{"clause", clause}, {"problem", problem}}));
     };
     const CatalogueEntry& entry = Catalogue::instance().find(expression.name);
-    channel.send(text(to_json(check_variant(entry, contract))));
+    channel.send(json_line(to_json(check_variant(entry, contract))));
   } catch (const Error& error) {
-    channel.send(text({{"error", error.what()}}));
+    channel.send(json_line(Json{{"error", error.what()}}));
   }
   return kExitDone;
 }

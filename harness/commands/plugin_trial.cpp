@@ -11,6 +11,7 @@
 #include "layers/catalogue.h"
 #include "measuring/process.h"
 #include "subquad/error.h"
+#include "texts/json_line.h"
 
 namespace subquad {
 namespace {
@@ -67,7 +68,7 @@ int run_try_plugin(const ParsedOptions& options) {
   } catch (...) {
     answer["threw"] = "of unknown type";
   }
-  channel.send(answer.dump(-1, ' ', false, json::error_handler_t::replace));
+  channel.send(json_line(answer));
   return kExitDone;
 }
 

@@ -8,6 +8,7 @@
 
 #include "measuring/measure.h"
 #include "measuring/process.h"
+#include "texts/json_line.h"
 
 namespace subquad {
 namespace {
@@ -35,10 +36,6 @@ void limit_memory(std::uint64_t bytes) {
   ::setrlimit(RLIMIT_DATA, &limit);
 }
 
-std::string text(const json& message) {
-  return message.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 /// Does `step`; what it throws becomes a message and the return value false.
 template <class Step>
 bool report_failure(Channel& channel, Step&& step) {
@@ -55,7 +52,7 @@ bool report_failure(Channel& channel, Step&& step) {
   } catch (...) {
     reason = "an exception of unknown type";
   }
-  channel.send(text({{"status", to_string(status)}, {"reason", reason}}));
+  channel.send(json_line(json{{"status", to_string(status)}, {"reason", reason}}));
   return false;
 }
 
@@ -70,19 +67,19 @@ class Server {
     if (line.starts_with(kDeclare)) {
       Record record = record_from_json(json::parse(line.substr(kDeclare.size())));
       declare_point(record);
-      channel_.send(text(to_json(record)));
+      channel_.send(json_line(to_json(record)));
     } else if (line == "check") {
       point_.emplace(single_);
       point_->check();
-      channel_.send(text(to_json(point_->record())));
+      channel_.send(json_line(to_json(point_->record())));
     } else if (line == "time" && point_) {
       const TimedPass pass = point_->time();
-      channel_.send(text({{"time_ns", pass.time_ns},
-                          {"iterations", pass.iterations},
-                          {"unix_time", pass.unix_time},
-                          {"cpu_ns", pass.cpu_ns},
-                          {"call_ns", pass.call_ns},
-                          {"complaint", point_->complaint()}}));
+      channel_.send(json_line(json{{"time_ns", pass.time_ns},
+                                   {"iterations", pass.iterations},
+                                   {"unix_time", pass.unix_time},
+                                   {"cpu_ns", pass.cpu_ns},
+                                   {"call_ns", pass.call_ns},
+                                   {"complaint", point_->complaint()}}));
     } else {
       throw std::logic_error("a point's process was asked for '" + std::string(line) + "'");
     }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "subquad/error.h"
+#include "texts/json_line.h"
 #include "texts/plain_text.h"
 #include "texts/strict_json.h"
 
@@ -244,7 +245,7 @@ Record record_from_json(const json& from) {
   // First of all, since the other fields mean what the schema says.
   if (from.contains("schema") && from["schema"] != kRecordSchema) {
     // Replaced where it is no UTF-8: this value may come from elsewhere than a parser.
-    const std::string schema = from["schema"].dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string schema = json_line(from["schema"]);
     throw Error("record: schema " + printable(schema) + " is not " + std::to_string(kRecordSchema));
   }
   Record record;

@@ -17,6 +17,7 @@
 #include "records/machine.h"
 #include "subquad/error.h"
 #include "texts/counted.h"
+#include "texts/json_line.h"
 
 namespace subquad {
 namespace {
@@ -219,9 +220,7 @@ Record Store::record(const std::string& key) const {
 
 void Store::append(const Record& record) {
   if (has(record.key)) throw std::logic_error("store: key " + record.key + " written twice");
-  // What a program said when it died need not be UTF-8.
-  const std::string line =
-      to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string line = json_line(to_json(record));
   check_in_place();
   const off_t before = size_of(file_.number, path());
   // Somebody else who appends to the file meanwhile may have left half a line.

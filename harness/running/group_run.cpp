@@ -17,6 +17,7 @@
 #include "records/resident.h"
 #include "subquad/error.h"
 #include "subquad/random.h"
+#include "texts/json_line.h"
 
 namespace subquad {
 namespace {
@@ -195,8 +196,7 @@ bool GroupRun::can_run(Point& point) {
 bool GroupRun::declare_in_child(Point& point) {
   start(point);
   json answer;
-  const std::string blank =
-      to_json(point.record).dump(-1, ' ', false, json::error_handler_t::replace);
+  const std::string blank = json_line(to_json(point.record));
   if (!ask(point, "declare " + blank, answer)) return false;
   const bool told = take_record(point, answer);
   point.child.reset();
