@@ -49,6 +49,7 @@ void print_text(const CatalogueEntry& entry, const Variant& variant) {
   const std::vector<std::string> powers = power_names(entry.registration->powers);
   if (!powers.empty()) fmt::print("  powers      {}\n", fmt::join(powers, ", "));
   fmt::print("  from        {}\n", entry.origin);
+  if (!variant.library().empty()) fmt::print("  computed by {}\n", variant.library());
   fmt::print("\nTakes:\n");
   for (const Capability& capability : capabilities(variant)) {
     fmt::print("  {:<17} {}\n", capability.name,
@@ -66,7 +67,7 @@ void print_text(const CatalogueEntry& entry, const Variant& variant) {
 int run_describe(const ParsedOptions& options) {
   const bool json = chosen_format(options, {"text", "json"}) == "json";
   const Expression expression = parse_expression(options.positional.front());
-  const CatalogueEntry& entry = Catalogue::instance().find(expression.name);
+  const CatalogueEntry entry = Catalogue::instance().find(expression.name);
   if (json) {
     fmt::print("{}\n", variant_to_json(entry).dump(2));
   } else {

@@ -133,6 +133,7 @@ Json variant_to_json(const CatalogueEntry& entry) {
       {"citation", std::string(info.citation)},
       {"complexity", {{"time", std::string(info.time)}, {"memory", std::string(info.memory)}}},
       {"origin", entry.origin},
+      {"library", variant->library()},
       {"target", to_string(variant->target(problem))},
       {"dense_target", variant->dense_target(problem)},
       {"exact_when", variant->exact_when(problem)},

@@ -6,7 +6,7 @@ struct OtherEntry {
   const char* toolchain;
   const void* registrations;
 };
-const OtherEntry entry{1, "libc++ 99, cxxabi 7", nullptr};
+const OtherEntry entry{2, "libc++ 99, cxxabi 7", nullptr};
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const void* subquad_plugin() { return &entry; }

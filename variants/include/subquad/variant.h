@@ -124,6 +124,10 @@ class Variant {
   virtual bool ignores_key_order(const Problem&) const { return false; }
   /// The output is a softmax over keys, and `forward` fills `row_log_sum_exp` on request.
   virtual bool gives_log_sum_exp() const { return false; }
+  /// The foreign library that computes `forward`, with its version, if there is one ("oneDNN
+  /// 2.6.3"). Of such a one it cannot be asked that it takes memory from the arenas alone: what
+  /// else it takes shows in records, and it has to give it back.
+  virtual std::string library() const { return {}; }
 
   // ---- what it needs ---------------------------------------------------------------------------
 
