@@ -91,7 +91,7 @@ int check_over_channel(const ParsedOptions& options) {
     contract.watch = [&](std::string_view clause, const std::string& problem) {
       channel.send(json_line(Json{{"clause", clause}, {"problem", problem}}));
     };
-    const CatalogueEntry& entry = Catalogue::instance().find(expression.name);
+    const CatalogueEntry entry = Catalogue::instance().find(expression.name);
     channel.send(json_line(to_json(check_variant(entry, contract))));
   } catch (const Error& error) {
     channel.send(json_line(Json{{"error", error.what()}}));

@@ -12,6 +12,7 @@ namespace subquad {
 namespace {
 
 void list_variants(bool json) {
+  Catalogue::instance().load_peers();
   const auto& entries = Catalogue::instance().entries();
   if (json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
@@ -28,6 +29,9 @@ void list_variants(bool json) {
     const Info& info = entry.info();
     fmt::print("{:<{}}  {:<{}}  {}{}\n", info.name, name_width, info.time, time_width, info.summary,
                entry.origin == "built-in" ? "" : " [" + entry.origin + "]");
+  }
+  for (const auto& [name, why] : Catalogue::instance().missing_peers()) {
+    fmt::print("{:<{}}  {}\n", name, name_width, why);
   }
 }
 

@@ -11,10 +11,14 @@
 namespace subquad {
 namespace {
 
-/// Names in expressions must exist before hours are spent on the points before them.
+/// Names in expressions must exist before hours are spent on the points before them. A peer that
+/// was not built costs its own points only, which say so.
 void check_names(const Expression& expression) {
   if (expression.name != "heads") {
-    Catalogue::instance().find(expression.name);
+    try {
+      Catalogue::instance().find(expression.name);
+    } catch (const NotBuilt&) {
+    }
     return;
   }
   for (const Expression::Argument& argument : expression.arguments) {

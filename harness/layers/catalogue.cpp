@@ -6,9 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
-
-#include "subquad/error.h"
 
 namespace subquad {
 namespace {
@@ -17,6 +16,24 @@ namespace fs = std::filesystem;
 
 /// Name that layer expressions use for mixtures.
 constexpr std::string_view kMixture = "heads";
+
+constexpr const char* kLibrary = ".so";
+/// The build leaves NAME.missing, which holds the name of a package, for a peer that it cannot
+/// build.
+constexpr const char* kMissing = ".missing";
+
+fs::path peers_folder() { return fs::read_symlink("/proc/self/exe").parent_path() / "peers"; }
+
+/// Files of a folder that end so, sorted; none if it cannot be read.
+std::vector<std::string> files_of(const fs::path& folder, const char* ending) {
+  std::vector<std::string> files;
+  std::error_code status;
+  for (const fs::directory_entry& file : fs::directory_iterator(folder, status)) {
+    if (file.path().extension() == ending) files.push_back(file.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
 
 bool is_name(std::string_view name) {
   const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
@@ -84,13 +101,48 @@ void Catalogue::add(const Registration* first, const std::string& origin) {
   entries_ = std::move(extended);
 }
 
-const CatalogueEntry& Catalogue::find(std::string_view name) const {
+const CatalogueEntry* Catalogue::known(std::string_view name) const {
   const auto found = std::lower_bound(entries_.begin(), entries_.end(), name,
                                       [](const CatalogueEntry& entry, std::string_view wanted) {
                                         return entry.info().name < wanted;
                                       });
-  if (found != entries_.end() && found->info().name == name) return *found;
-  throw Error("unknown variant '" + std::string(name) + "'" + suggestion(name, names()));
+  return found != entries_.end() && found->info().name == name ? &*found : nullptr;
+}
+
+CatalogueEntry Catalogue::find(std::string_view name) {
+  if (const CatalogueEntry* entry = known(name)) return *entry;
+  if (is_name(name)) {
+    std::error_code status;
+    const fs::path library = peers_folder() / (std::string(name) + kLibrary);
+    if (fs::exists(library, status)) load_plugin(library.string());
+    if (const CatalogueEntry* entry = known(name)) return *entry;
+  }
+  const std::map<std::string, std::string> missing = missing_peers();
+  if (const auto one = missing.find(std::string(name)); one != missing.end()) {
+    throw NotBuilt(one->first + " " + one->second);
+  }
+  std::vector<std::string> all = names();
+  for (const std::string& peer : files_of(peers_folder(), kLibrary)) {
+    all.push_back(fs::path(peer).stem().string());
+  }
+  for (const auto& [peer, why] : missing) all.push_back(peer);
+  throw Error("unknown variant '" + std::string(name) + "'" + suggestion(name, all));
+}
+
+void Catalogue::load_peers() {
+  for (const std::string& file : files_of(peers_folder(), kLibrary)) load_plugin(file);
+}
+
+std::map<std::string, std::string> Catalogue::missing_peers() const {
+  std::map<std::string, std::string> missing;
+  for (const std::string& file : files_of(peers_folder(), kMissing)) {
+    std::string package;
+    std::getline(std::ifstream(file), package);
+    missing[fs::path(file).stem().string()] =
+        "was not built for want of its library: install the package " + package +
+        " and build again (./subquad peers does both)";
+  }
+  return missing;
 }
 
 std::vector<std::string> Catalogue::names() const {
@@ -128,17 +180,12 @@ void Catalogue::load_plugin_path() {
       load_plugin(path);
       continue;
     }
-    std::vector<std::string> files;
-    for (const fs::directory_entry& file : fs::directory_iterator(path)) {
-      if (file.path().extension() == ".so") files.push_back(file.path().string());
-    }
-    std::sort(files.begin(), files.end());
-    for (const std::string& file : files) load_plugin(file);
+    for (const std::string& file : files_of(path, kLibrary)) load_plugin(file);
   }
 }
 
 std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem) {
-  const CatalogueEntry& entry = Catalogue::instance().find(expression.name);
+  const CatalogueEntry entry = Catalogue::instance().find(expression.name);
   std::unique_ptr<Variant> variant = entry.registration->make();
   configure([&](Parameters& visit) { variant->parameters(visit); }, expression, problem);
   return variant;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -8,9 +9,17 @@
 
 #include "expressions/expression.h"
 #include "expressions/settings.h"
+#include "subquad/error.h"
 #include "subquad/registry.h"
 
 namespace subquad {
+
+/// A peer (variants/peers/) that this build has not, because the library that it wraps was not
+/// found.
+class NotBuilt : public Error {
+ public:
+  using Error::Error;
+};
 
 /// A variant that can be named in expressions.
 struct CatalogueEntry {
@@ -20,15 +29,22 @@ struct CatalogueEntry {
 };
 
 /// Every registered variant, sorted by name: what the program holds and what was loaded into it.
-/// The only list of variants there is.
+/// The only list of variants there is. Peers, the shared libraries in the folder `peers` beside the
+/// program, each named after its variant, are loaded when they are first asked for, so that a
+/// library behind one burdens no point that does not name it.
 class Catalogue {
  public:
   static Catalogue& instance();
 
   const std::vector<CatalogueEntry>& entries() const { return entries_; }
-  /// Throws Error with the nearest name.
-  const CatalogueEntry& find(std::string_view name) const;
+  /// Loads a peer of that name where nothing else has it. Throws NotBuilt, with the package that is
+  /// missing, for a peer that is not there, otherwise Error with the nearest name.
+  CatalogueEntry find(std::string_view name);
   std::vector<std::string> names() const;
+  /// Loads every peer there is.
+  void load_peers();
+  /// Why peers that were not built are not there, by name.
+  std::map<std::string, std::string> missing_peers() const;
   /// Loads a shared library of variants, never to be unloaded. Refuses (Error) a file that exports
   /// no entry, another ABI version or another toolchain, naming both, and names already taken.
   void load_plugin(const std::string& path);
@@ -42,6 +58,7 @@ class Catalogue {
  private:
   Catalogue();
   void add(const Registration* first, const std::string& origin);
+  const CatalogueEntry* known(std::string_view name) const;
 
   std::vector<CatalogueEntry> entries_;
   std::function<void(const std::string&)> check_;

@@ -1,4 +1,5 @@
 #include "experiments/points.h"
+#include "layers/catalogue.h"
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
 #include "measuring/measure.h"
@@ -101,6 +102,9 @@ void declare_point(Record& record) {
     record.reason = layer.refuses();
     record.status = record.reason.empty() ? Status::ok : Status::refused;
     if (record.reason.empty()) describe_layer(layer, record);
+  } catch (const NotBuilt& missing) {
+    record.status = Status::refused;
+    record.reason = missing.what();
   } catch (const std::exception& error) {
     record.status = Status::failed;
     record.reason = error.what();
