@@ -21,7 +21,7 @@ import numpy
 def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **problem):
     shape = {"queries": 64, "keys": 64, "dim": 8, "value_dim": 8, "causal": False,
              "first_query": 0, "scale": 0}
-    return {"schema": 2, "variant": variant, "family": variant.split("(")[0], "build": build,
+    return {"schema": common.RECORD_SCHEMA, "variant": variant, "family": variant.split("(")[0], "build": build,
             "target": "restriction", "input": "gaussian", "problem": shape | problem, "batch": 1,
             "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward",
             "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},

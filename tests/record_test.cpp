@@ -171,6 +171,7 @@ TEST(Record, EveryFieldIsDocumented) {
   for (const auto& [name, value] : fields.items()) expect_row(name);
   for (const auto& [name, value] : fields["problem"].items()) expect_row("problem." + name);
   for (const auto& [name, value] : fields["rounds"][0].items()) expect_row("rounds[]." + name);
+  for (const auto& [name, value] : fields["roofline"].items()) expect_row("roofline." + name);
 }
 
 }  // namespace

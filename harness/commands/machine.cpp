@@ -20,15 +20,17 @@ int run_machine(const ParsedOptions& options) {
 }
 
 const CommandRegistrar registrar([]() -> Command {
-  return {.name = "machine",
-          .synopsis = "[--format json]",
-          .summary = "the processor, its measured peak, and how the program was built",
-          .details =
-              "The peak is that of one core, measured in a quarter of a second: float32\n"
-              "multiply-adds from registers alone, exponentials, and reading memory.",
-          .options = {format_option("text or json")},
-          .run = run_machine,
-          .order = 20};
+  return {
+      .name = "machine",
+      .synopsis = "[--format json]",
+      .summary = "the processor, its measured peak, and how the program was built",
+      .details =
+          "The peak is measured, of one core and of all that may be used at once: multiply-adds\n"
+          "from registers alone, exponentials, and reading of caches and memory. It takes about\n"
+          "half a second; each figure is the best of several short windows.",
+      .options = {format_option("text or json")},
+      .run = run_machine,
+      .order = 20};
 });
 
 }  // namespace

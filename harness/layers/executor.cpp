@@ -350,6 +350,10 @@ bool Executor::intact() const {
                              [](const PlannedCall& planned) { return planned.layer_out.intact(); });
 }
 
+void Executor::on_every_thread(const std::function<void()>& body) {
+  impl_->team.each(impl_->team.size(), [&](Index, int) { body(); });
+}
+
 Work Executor::executed() const {
   Work sum;
   for (const MemberMemory& member : impl_->members) sum += member.worker.executed;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -56,6 +57,10 @@ class Executor {
   /// `Scope::layer` every head gets the log-sum-exp of the row. What a variant throws is thrown
   /// here; log-sum-exps that the layer does not give are a bug (std::logic_error).
   void run(LayerOutput& output, bool want_log_sum_exp = false);
+
+  /// Calls body() on each thread that `run` has, at the same time; each body is to wait until all
+  /// have begun.
+  void on_every_thread(const std::function<void()>& body);
 
   Work executed() const;  ///< of the last run
   ArenaUse arena() const;

@@ -15,6 +15,7 @@
 #include "measuring/memory_pass.h"
 #include "measuring/own_process.h"
 #include "measuring/reference.h"
+#include "records/peak_probe.h"
 
 namespace subquad {
 namespace {
@@ -76,6 +77,7 @@ struct PointMeasurement::Impl {
     const Work executed = executor->executed();
     record.executed_multiply_adds = executed.multiply_adds;
     record.executed_exponentials = executed.exponentials;
+    record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
     record.scratch_bytes = executor->arena().high_water;
     record.threads_used = executor->threads_used();
   }
@@ -115,6 +117,24 @@ struct PointMeasurement::Impl {
     if (call_s < single.min_time_s) call_s = untimed_pass(false);
     timer.emplace([this] { executor->run(output); }, calls_for(single.min_time_s, call_s),
                   kCallTimes);
+  }
+
+  double peak_gflops(Arithmetic arithmetic) {
+    PeakProbe probe(arithmetic, single.threads.front());
+    executor->on_every_thread([&] { probe.take_part(); });
+    return probe.gflops();
+  }
+
+  /// Between two looks at the machine's peak. What else runs there can only slow these down, so the
+  /// higher one counts.
+  TimedPass time() {
+    const bool uses_bf16 = record.executed_bf16_multiply_adds > 0 && has_bf16_units();
+    const auto peak_of_bf16 = [&] { return uses_bf16 ? peak_gflops(Arithmetic::bf16) : 0; };
+    const double float32 = peak_gflops(Arithmetic::float32), bf16 = peak_of_bf16();
+    TimedPass pass = timer->pass();
+    pass.peak_gflops = std::max(float32, peak_gflops(Arithmetic::float32));
+    pass.bf16_peak_gflops = std::max(bf16, peak_of_bf16());
+    return pass;
   }
 
   std::string complaint() const {
@@ -172,7 +192,7 @@ void PointMeasurement::check() {
 
 TimedPass PointMeasurement::time() {
   impl_->threads_before = count_threads();
-  const TimedPass pass = impl_->timer->pass();
+  const TimedPass pass = impl_->time();
   impl_->threads_after = count_threads();
   return pass;
 }

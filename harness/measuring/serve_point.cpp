@@ -79,6 +79,8 @@ class Server {
                                    {"unix_time", pass.unix_time},
                                    {"cpu_ns", pass.cpu_ns},
                                    {"call_ns", pass.call_ns},
+                                   {"peak_gflops", pass.peak_gflops},
+                                   {"bf16_peak_gflops", pass.bf16_peak_gflops},
                                    {"complaint", point_->complaint()}}));
     } else {
       throw std::logic_error("a point's process was asked for '" + std::string(line) + "'");

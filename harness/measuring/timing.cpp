@@ -95,7 +95,11 @@ TimedPass Timer::pass() {
   if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   if (keeper.iterations == 0) throw std::logic_error("the timing engine ran nothing");
   const auto calls = static_cast<double>(keeper.iterations);
-  return {keeper.seconds * 1e9 / calls, keeper.iterations, begin, cpu_ns_ / calls, call_times()};
+  return {.time_ns = keeper.seconds * 1e9 / calls,
+          .iterations = keeper.iterations,
+          .unix_time = begin,
+          .cpu_ns = cpu_ns_ / calls,
+          .call_ns = call_times()};
 }
 
 double unix_seconds() {

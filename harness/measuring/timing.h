@@ -17,6 +17,7 @@ struct TimedPass {
   /// Wall times of single calls in increasing order: all, or `call_times` order statistics at the
   /// quantiles (i + 1/2) / call_times. Of a long pass they are taken over some 4096 of its calls.
   std::vector<double> call_ns;
+  double peak_gflops = 0, bf16_peak_gflops = 0;  ///< as in `Round`; not the timer's to fill
 };
 
 /// Times one function of this process, again and again with the same number of calls. One at a

@@ -76,16 +76,6 @@ std::string source_commit() {
   return output_of("git -C '" + folder + "' describe --always --dirty --abbrev=12 2>/dev/null");
 }
 
-std::string binary_bytes(double bytes) {
-  const char* unit = "B";
-  for (const char* larger : {"KiB", "MiB", "GiB", "TiB"}) {
-    if (bytes < 1024) break;
-    bytes /= 1024;
-    unit = larger;
-  }
-  return fmt::format("{:.4g} {}", bytes, unit);
-}
-
 /// The machine alone, without the program.
 Machine read_machine() {
   Machine machine;
@@ -174,6 +164,8 @@ Machine describe_machine() {
   return machine;
 }
 
+Peak measure_peak() { return measure_peak(read_caches(), usable_processors()); }
+
 Json to_json(const Machine& machine) {
   Json caches = Json::array();
   for (const Cache& cache : machine.caches) {
@@ -199,10 +191,7 @@ Json to_json(const Machine& machine) {
           {"commit", machine.commit},
           {"build", machine.build},
           {"libraries", libraries},
-          {"peak",
-           {{"fma_gflops", machine.peak.fma_gflops},
-            {"exp_per_second", machine.peak.exp_per_second},
-            {"read_bytes_per_s", machine.peak.read_bytes_per_s}}}};
+          {"peak", to_json(machine.peak)}};
 }
 
 std::string to_text(const Machine& machine) {
@@ -227,28 +216,23 @@ std::string to_text(const Machine& machine) {
   line("build", machine.build);
   line("identity", machine.identity);
   for (const auto& [name, version] : machine.libraries) line("library", name + " " + version);
-  const Peak& peak = machine.peak;
-  if (peak.fma_gflops == 0) return text;
-  line("peak, one core",
-       fmt::format("{:.4g} GFLOP/s float32 (a multiply-add counts two)", peak.fma_gflops));
-  line("exponentials",
-       fmt::format("{:.4g} million per second, one core", peak.exp_per_second * 1e-6));
-  line("reading",
-       fmt::format("{}/s from a block of {}, one core", binary_bytes(peak.read_bytes_per_s),
-                   binary_bytes(static_cast<double>(kPeakReadBytes))));
-  return text;
+  return text + to_text(machine.peak);
 }
 
-void write_machine(const std::string& folder) {
+Peak write_machine(const std::string& folder) {
   Machine machine = describe_machine();
   const std::string path = description_path(folder, machine.identity);
   if (const Json present = read_description(path); present.is_object()) {
+    const Json peak = present.value("peak", Json());
     Json expected = to_json(machine);
-    expected["peak"] = present.value("peak", Json());
-    if (present == expected) return;
+    expected["peak"] = peak;
+    if (present == expected) {
+      if (const auto read = peak_from_json(peak)) return *read;
+    }
   }
   machine.peak = measure_peak();
   write_file_atomically(path, to_json(machine).dump(2) + "\n");
+  return machine.peak;
 }
 
 std::string machine_name(const std::string& folder, const std::string& identity) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "records/peak.h"
+
 namespace subquad {
 
 /// One cache of the first processor.
@@ -14,14 +16,6 @@ struct Cache {
   std::uint64_t bytes = 0;
   std::string shared_by;  ///< processors, as "0-3"
 };
-
-/// What one core does at the most, measured; 0 where it was not measured.
-struct Peak {
-  double fma_gflops = 0;        ///< float32, a fused multiply-add counted as two
-  double exp_per_second = 0;    ///< float32 exponentials, vectorised
-  double read_bytes_per_s = 0;  ///< of a block of kPeakReadBytes
-};
-inline constexpr std::size_t kPeakReadBytes = std::size_t{128} << 20;
 
 /// The machine, and the program that measures on it.
 struct Machine {
@@ -49,7 +43,7 @@ const std::string& machine_identity();
 int usable_processors();
 /// Reads the system; leaves the peak at 0.
 Machine describe_machine();
-/// Each figure is the best of several short runs on the calling thread; a quarter of a second.
+/// Peak of the processors that this process may use.
 Peak measure_peak();
 /// The name of the instruction set that this program's kernels were compiled for.
 const char* kernel_instruction_set();
@@ -59,8 +53,8 @@ std::string to_text(const Machine& machine);
 
 /// Writes this machine's description into `folder`, with the peak measured, unless that of the same
 /// machine and program is there: machine.json for the first machine, machine-IDENTITY.json for
-/// others, so that none is lost.
-void write_machine(const std::string& folder);
+/// others, so that none is lost. Returns the peak that stands there.
+Peak write_machine(const std::string& folder);
 
 /// Processor of the machine with this identity as described in `folder`, or the identity.
 std::string machine_name(const std::string& folder, const std::string& identity);

@@ -47,6 +47,19 @@ void visit_fields(Visit& visit, R& round) {
   visit("unix_time", round.unix_time);
   visit("cpu_ns", round.cpu_ns);
   visit("call_ns", round.call_ns);
+  visit("peak_gflops", round.peak_gflops);
+  visit("bf16_peak_gflops", round.bf16_peak_gflops);
+}
+
+template <class Visit, Either<Roofline> R>
+void visit_fields(Visit& visit, R& roofline) {
+  visit("useful_gflops", roofline.useful_gflops);
+  visit("executed_gflops", roofline.executed_gflops);
+  visit("intensity", roofline.intensity);
+  visit("useful_share", roofline.useful_share);
+  visit("executed_share", roofline.executed_share);
+  visit("attainable_gflops", roofline.attainable_gflops);
+  visit("attainable_share", roofline.attainable_share);
 }
 
 template <class Visit, Either<Draw> D>
@@ -101,6 +114,10 @@ void visit_fields(Visit& visit, R& record) {
   visit("cost_exact", record.cost_exact);
   visit("executed_multiply_adds", record.executed_multiply_adds);
   visit("executed_exponentials", record.executed_exponentials);
+  visit("executed_bf16_multiply_adds", record.executed_bf16_multiply_adds);
+  visit("exponential_flops", record.exponential_flops);
+  visit("memory_bytes_per_s", record.memory_bytes_per_s);
+  visit("roofline", record.roofline);
   visit("predicted_bytes", record.predicted_bytes);
   visit("input_bytes", record.input_bytes);
   visit("output_bytes", record.output_bytes);
@@ -121,7 +138,7 @@ void visit_fields(Visit& visit, R& record) {
 
 template <class T>
 concept Fielded = std::same_as<T, Problem> || std::same_as<T, Round> || std::same_as<T, Draw> ||
-    std::same_as<T, Record>;
+    std::same_as<T, Roofline> || std::same_as<T, Record>;
 
 struct Writer {
   json& out;

@@ -12,7 +12,7 @@
 
 namespace subquad {
 
-inline constexpr int kRecordSchema = 2;
+inline constexpr int kRecordSchema = 3;
 
 /// How a point ended. Every point ends in a record.
 enum class Status { ok, refused, failed, mistrusted, timeout, out_of_memory, crashed };
@@ -33,6 +33,9 @@ struct Round {
   double cpu_ns = 0;     ///< processor time of all threads of the process, per forward pass
   /// Times of single forward passes, in order: all of them, or kCallTimes evenly spaced ones.
   std::vector<double> call_ns;
+  /// What the point's threads together can do at the most, measured right before and after the
+  /// pass: float32 multiply-adds, and those of bf16 matrix units where the point uses these.
+  double peak_gflops = 0, bf16_peak_gflops = 0;
 };
 inline constexpr std::size_t kCallTimes = 8;
 
@@ -40,6 +43,16 @@ inline constexpr std::size_t kCallTimes = 8;
 struct Draw {
   std::uint64_t seed = 0;     ///< of the tensors; the input is as it was
   std::vector<double> error;  ///< headline metric against plain dense, per (sequence, head)
+};
+
+/// What a point makes of its machine: medians over rounds, each figure taken with the peak of its
+/// round. docs/measuring.md defines them. 0 where nothing was timed or no peak was measured.
+struct Roofline {
+  double useful_gflops = 0, executed_gflops = 0;
+  double intensity = 0;                         ///< useful flops per compulsory byte
+  double useful_share = 0, executed_share = 0;  ///< of the peak
+  double attainable_gflops = 0;                 ///< useful ones, at that intensity
+  double attainable_share = 0;
 };
 
 /// One line of points.jsonl. Times in nanoseconds, memory in bytes; figures that were not taken are
@@ -89,6 +102,10 @@ struct Record {
   double useful_multiply_adds = 0, useful_exponentials = 0, useful_bytes = 0;
   bool cost_exact = true;
   double executed_multiply_adds = 0, executed_exponentials = 0;
+  double executed_bf16_multiply_adds = 0;  ///< those of all that matrix units did in bf16
+  double exponential_flops = 0;   ///< flops at float32 peak that take as long as an exponential
+  double memory_bytes_per_s = 0;  ///< at which compulsory bytes can be read
+  Roofline roofline;
 
   // Memory. docs/measuring.md says how these figures are taken and which of them must agree.
   std::uint64_t predicted_bytes = 0;  ///< everything below that is known before running

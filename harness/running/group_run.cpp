@@ -11,6 +11,7 @@
 #include "measuring/measure.h"
 #include "measuring/process.h"
 #include "measuring/reference.h"
+#include "measuring/roofline.h"
 #include "measuring/statistics.h"
 #include "measuring/timing.h"
 #include "records/machine.h"
@@ -71,6 +72,13 @@ double forward_seconds_of(const Record& record) {
   return nanoseconds * 1e-9;
 }
 
+void add_roofline(const Peak& peak, Record& record) {
+  if (record.rounds.empty()) return;
+  record.exponential_flops = exponential_flops(peak);
+  record.memory_bytes_per_s = read_bytes_per_s(peak, record.useful_bytes, record.threads);
+  record.roofline = median_roofline(record);
+}
+
 }  // namespace
 
 std::vector<std::vector<std::size_t>> cut_into_batches(const std::vector<std::uint64_t>& bytes,
@@ -103,8 +111,13 @@ struct GroupRun::Point {
   double seconds_left = 0;
 };
 
-GroupRun::GroupRun(const Experiment& experiment, const Group& group, Progress& progress, Keep keep)
-    : experiment_(experiment), group_(group), progress_(progress), keep_(std::move(keep)) {
+GroupRun::GroupRun(const Experiment& experiment, const Group& group, const Peak& peak,
+                   Progress& progress, Keep keep)
+    : experiment_(experiment),
+      group_(group),
+      peak_(peak),
+      progress_(progress),
+      keep_(std::move(keep)) {
   const auto available = static_cast<double>(available_memory());
   memory_limit_ = experiment.memory_limit_bytes != 0
                       ? experiment.memory_limit_bytes
@@ -288,7 +301,9 @@ bool GroupRun::time(Point& point, int round) {
                                    .iterations = pass.at("iterations"),
                                    .unix_time = pass.at("unix_time"),
                                    .cpu_ns = pass.at("cpu_ns"),
-                                   .call_ns = pass.at("call_ns")});
+                                   .call_ns = pass.at("call_ns"),
+                                   .peak_gflops = pass.at("peak_gflops"),
+                                   .bf16_peak_gflops = pass.at("bf16_peak_gflops")});
     mistrust(point.record, pass.at("complaint"));
     return true;
   } catch (const json::exception& error) {
@@ -302,6 +317,7 @@ void GroupRun::finish(Point& point) {
   mistrust(point.record, too_many_processors(point.record));
   forward_s_ += forward_seconds_of(point.record);
   if (!point.wanted) return;
+  add_roofline(peak_, point.record);
   keep_(point.record);
   progress_.point_done();
 }

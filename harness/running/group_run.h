@@ -7,6 +7,7 @@
 
 #include "experiments/experiment.h"
 #include "experiments/points.h"
+#include "records/peak.h"
 #include "records/record.h"
 #include "running/progress.h"
 
@@ -30,7 +31,9 @@ class GroupRun {
   using Keep = std::function<void(const Record&)>;
 
   /// `keep` gets the record of each wanted variant, some at once, others when all rounds are over.
-  GroupRun(const Experiment& experiment, const Group& group, Progress& progress, Keep keep);
+  /// `peak` is that of this machine, which records are held against.
+  GroupRun(const Experiment& experiment, const Group& group, const Peak& peak, Progress& progress,
+           Keep keep);
 
   /// False if interrupted: the points that have no record yet are lost. Throws Error for an input
   /// that cannot be made.
@@ -62,6 +65,7 @@ class GroupRun {
 
   const Experiment& experiment_;
   const Group& group_;
+  const Peak& peak_;
   Progress& progress_;
   Keep keep_;
   LayerInput input_;

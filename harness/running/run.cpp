@@ -113,11 +113,11 @@ RunSummary run_experiment(const Experiment& experiment, Progress& progress) {
   if (summary.there < summary.points) {
     const InterruptGuard guard;
     check_input_files(experiment, tasks);
-    write_machine(summary.folder);
+    const Peak peak = write_machine(summary.folder);
     progress.begin(summary.points, summary.there, work);
     for (const Task& task : tasks) {
       if (task.wanted.empty()) continue;
-      GroupRun run(experiment, task.group, progress, [&](const Record& record) {
+      GroupRun run(experiment, task.group, peak, progress, [&](const Record& record) {
         store.append(record);
         ++summary.measured;
       });
@@ -136,7 +136,8 @@ Record measure_point(const Experiment& single, Progress& progress) {
   require_single(single);
   const Group group = groups_of(single).front();
   Record result;
-  GroupRun run(single, group, progress, [&](const Record& record) { result = record; });
+  const Peak peak = single.rounds > 0 ? measure_peak() : Peak();
+  GroupRun run(single, group, peak, progress, [&](const Record& record) { result = record; });
   run.measure({single.variants.front()});
   return result;
 }

@@ -15,10 +15,12 @@ namespace subquad {
 struct Work {
   double multiply_adds = 0;
   double exponentials = 0;
+  double bf16_multiply_adds = 0;  ///< those of `multiply_adds` that matrix units did in bf16
 
   Work& operator+=(const Work& other) {
     multiply_adds += other.multiply_adds;
     exponentials += other.exponentials;
+    bf16_multiply_adds += other.bf16_multiply_adds;
     return *this;
   }
   friend bool operator==(const Work&, const Work&) = default;
