@@ -105,21 +105,25 @@ double tolerance(Index dim, double largest_score) {
 
 using Plan = std::function<void(Rows queries, KeyPlan& plan)>;
 
-/// Runs the kernel over `queries`, tile by tile, with exactly the scratch that it asks for.
-Work attend(Head<float>& head, Rows queries, const Plan& plan, const ScoreEdit* edit = nullptr) {
-  const SoftmaxOperands operands{.q = head.q,
-                                 .k = head.k,
-                                 .v = head.v,
-                                 .out = head.out,
-                                 .row_log_sum_exp = head.log_sum_exp.data(),
-                                 .scale = static_cast<float>(head.scale),
-                                 .causal = head.causal,
-                                 .first_query = head.first_query};
+/// Runs the kernel over `queries`, tile by tile, with exactly the scratch that it asks for; with
+/// keys packed by each tile, or once for all.
+Work attend(Head<float>& head, Rows queries, const Plan& plan, const ScoreEdit* edit = nullptr,
+            bool packed = false) {
+  SoftmaxOperands operands{.q = head.q,
+                           .k = head.k,
+                           .v = head.v,
+                           .out = head.out,
+                           .row_log_sum_exp = head.log_sum_exp.data(),
+                           .scale = static_cast<float>(head.scale),
+                           .causal = head.causal,
+                           .first_query = head.first_query};
   const Index rows = softmax_tile_rows(head.q.cols, head.v.cols);
   Scratch scratch;
   scratch.worker_bytes =
       softmax_scratch_bytes(std::min(rows, queries.count), head.q.cols, head.v.cols);
+  if (packed) declare_packed_keys(head.k.rows, head.k.cols, scratch);
   SimpleRun run(scratch);
+  if (packed) pack_keys(operands, run);
   for (Index begin = 0; begin < queries.count; begin += rows) {
     std::vector<KeySpan> spans(16);
     std::vector<std::int32_t> singles(static_cast<std::size_t>(head.k.rows));
@@ -139,6 +143,19 @@ void expect_close(const Head<float>& head, Rows queries, const Head<float>::Sees
   EXPECT_LE(errors.log_sum_exp, allowed);
 }
 
+/// Both ways of packing.
+void expect_attends(Head<float>& head, Rows queries, const Plan& plan,
+                    const Head<float>::Sees& sees, const ScoreEdit* edit = nullptr,
+                    const Head<float>::Bias& bias = {}) {
+  for (const bool packed : {false, true}) {
+    SCOPED_TRACE(packed ? "packed once" : "packed by tile");
+    std::fill(head.out_memory.begin(), head.out_memory.end(),
+              std::numeric_limits<float>::quiet_NaN());
+    attend(head, queries, plan, edit, packed);
+    expect_close(head, queries, sees, bias);
+  }
+}
+
 const auto kEverything = [](Index, Index) { return true; };
 
 void everything(Rows, KeyPlan& plan) { plan.all(0, plan.keys()); }
@@ -147,14 +164,12 @@ TEST(StreamingSoftmax, AgreesWithDoubleAtEveryWidth) {
   for (Index dim = 1; dim <= 80; ++dim) {
     SCOPED_TRACE(dim);
     Head<float> head(23, 131, dim, 81 - dim);
-    attend(head, {0, 23}, everything);
-    expect_close(head, {0, 23}, kEverything);
+    expect_attends(head, {0, 23}, everything, kEverything);
   }
   for (const Index dim : {128, 256, 1000}) {
     SCOPED_TRACE(dim);
     Head<float> head(70, 150, dim, dim + 1);
-    attend(head, {0, 70}, everything);
-    expect_close(head, {0, 70}, kEverything);
+    expect_attends(head, {0, 70}, everything, kEverything);
   }
 }
 
@@ -163,8 +178,7 @@ TEST(StreamingSoftmax, AgreesWithDoubleAtEveryLength) {
     SCOPED_TRACE(n);
     for (const Index queries : {Index{1}, n}) {
       Head<float> head(queries, n, 20, 12);
-      attend(head, {0, queries}, everything);
-      expect_close(head, {0, queries}, kEverything);
+      expect_attends(head, {0, queries}, everything, kEverything);
     }
   }
 }
@@ -175,8 +189,7 @@ TEST(StreamingSoftmax, CausalFromAnyFirstQuery) {
     Head<float> head(210, 230, 16, 16);
     head.causal = true;
     head.first_query = first;
-    attend(head, {0, 210}, everything);
-    expect_close(head, {0, 210}, [&](Index i, Index j) { return j <= first + i; });
+    expect_attends(head, {0, 210}, everything, [&](Index i, Index j) { return j <= first + i; });
   }
 }
 
@@ -190,12 +203,14 @@ TEST(StreamingSoftmax, BandsWithAndWithoutStrides) {
         const Index reach = radius * step;
         for (Index residue = 0; residue < step; ++residue) {
           const Rows queries{residue, (301 - residue + step - 1) / step, step};
-          attend(head, queries, [&](Rows tile, KeyPlan& plan) {
-            plan.band(tile.begin - reach, tile.last() + reach + 1, step, reach, reach);
-          });
-          expect_close(head, queries, [&](Index i, Index j) {
-            return std::abs(i - j) <= reach && (i - j) % step == 0 && (!causal || j <= i);
-          });
+          expect_attends(
+              head, queries,
+              [&](Rows tile, KeyPlan& plan) {
+                plan.band(tile.begin - reach, tile.last() + reach + 1, step, reach, reach);
+              },
+              [&](Index i, Index j) {
+                return std::abs(i - j) <= reach && (i - j) % step == 0 && (!causal || j <= i);
+              });
         }
       }
     }
@@ -204,11 +219,11 @@ TEST(StreamingSoftmax, BandsWithAndWithoutStrides) {
 
 TEST(StreamingSoftmax, UnequalBandsThatLeaveRowsWithoutKeys) {
   Head<float> head(200, 300, 9, 33);
-  attend(head, {0, 200}, [](Rows, KeyPlan& plan) {
+  const auto plan = [](Rows, KeyPlan& plan) {
     plan.band(100, 150, 1, 3, 9);
     plan.band(170, 290, 3, -5, 20);
-  });
-  expect_close(head, {0, 200}, [](Index i, Index j) {
+  };
+  expect_attends(head, {0, 200}, plan, [](Index i, Index j) {
     return (j >= 100 && j < 150 && j - i >= -3 && j - i <= 9) ||
            (j >= 170 && j < 290 && (j - 170) % 3 == 0 && j - i >= 5 && j - i <= 20);
   });
@@ -221,12 +236,12 @@ TEST(StreamingSoftmax, SingleKeysBesideSpans) {
     head.first_query = 100;
     std::vector<std::int32_t> singles;
     for (std::int32_t j = 60; j < 400; j += 3) singles.push_back(j);
-    attend(head, {0, 190}, [&](Rows, KeyPlan& plan) {
+    const auto plan = [&](Rows, KeyPlan& plan) {
       plan.all(0, 20);
       plan.all(21, 60, 2);
       plan.single(singles);
-    });
-    expect_close(head, {0, 190}, [&](Index i, Index j) {
+    };
+    expect_attends(head, {0, 190}, plan, [&](Index i, Index j) {
       if (causal && j > 100 + i) return false;
       return j < 20 || (j < 60 && j % 2 == 1 && j >= 21) || (j >= 60 && j % 3 == 0);
     });
@@ -258,22 +273,19 @@ TEST(StreamingSoftmax, EditsEveryPairOrOnlyThoseAskedAbout) {
     Head<float> head(70, 260, 20, 20);
     head.causal = true;
     head.first_query = 180;
-    attend(
-        head, {0, 70},
-        [](Rows, KeyPlan& plan) {
-          plan.all(0, 77);
-          plan.asked(100, 260);
-          plan.single(std::vector<std::int32_t>{80, 81, 95});
-        },
-        &edit);
+    const auto plan = [](Rows, KeyPlan& plan) {
+      plan.all(0, 77);
+      plan.asked(100, 260);
+      plan.single(std::vector<std::int32_t>{80, 81, 95});
+    };
     const auto edited = [&](Index j) { return all || j >= 100; };
-    expect_close(
-        head, {0, 70},
+    expect_attends(
+        head, {0, 70}, plan,
         [&](Index i, Index j) {
           const bool planned = j < 77 || j >= 100 || j == 80 || j == 81 || j == 95;
           return planned && j <= 180 + i && (!edited(j) || RuleAndBias::keeps(i, j));
         },
-        [&](Index i, Index j) { return edited(j) ? RuleAndBias::bias(i, j) : 0; });
+        &edit, [&](Index i, Index j) { return edited(j) ? RuleAndBias::bias(i, j) : 0; });
   }
 }
 
@@ -290,13 +302,21 @@ TEST(StreamingSoftmax, KeysThatAreNotSeenMayHoldAnything) {
       head.v(key, c) = c % 2 == 0 ? std::nanf("") : std::numeric_limits<float>::infinity();
     }
   };
-  for (const Index seen : {1, 3, 63, 64, 65, 100}) {
-    SCOPED_TRACE(seen);
+  for (const auto& [seen, packed] : std::vector<std::pair<Index, bool>>{{1, false},
+                                                                        {1, true},
+                                                                        {3, false},
+                                                                        {63, true},
+                                                                        {64, false},
+                                                                        {64, true},
+                                                                        {65, true},
+                                                                        {100, false},
+                                                                        {100, true}}) {
+    SCOPED_TRACE(testing::Message() << seen << ' ' << packed);
     Head<float> clean(120, 120, 16, 19), head(120, 120, 16, 19);
     clean.causal = head.causal = true;
     for (Index j = seen; j < 120; ++j) poison(head, j);
-    attend(clean, {0, 120}, everything);
-    attend(head, {0, 120}, everything);
+    attend(clean, {0, 120}, everything, nullptr, packed);
+    attend(head, {0, 120}, everything, nullptr, packed);
     expect_close(head, {0, seen}, [](Index i, Index j) { return j <= i; });
     for (Index i = 0; i < 120; ++i) {
       EXPECT_EQ(std::isnan(head.out(i, 0)), i >= seen);
@@ -334,8 +354,7 @@ TEST(StreamingSoftmax, ExtremeScoresStayFinite) {
     }
   }
   Head<float> head(33, 300, 8, 8, 100);  // scores up to about 1e5
-  attend(head, {0, 33}, everything);
-  expect_close(head, {0, 33}, kEverything);
+  expect_attends(head, {0, 33}, everything, kEverything);
 }
 
 TEST(StreamingSoftmax, GrowingScoresRescaleAtEveryBlock) {
@@ -346,8 +365,7 @@ TEST(StreamingSoftmax, GrowingScoresRescaleAtEveryBlock) {
   for (Index i = 0; i < 7; ++i) {
     for (Index c = 0; c < 4; ++c) head.q(i, c) = i % 2 == 0 ? 1.0f : -1.0f;
   }
-  attend(head, {0, 7}, everything);
-  expect_close(head, {0, 7}, kEverything);
+  expect_attends(head, {0, 7}, everything, kEverything);
 }
 
 TEST(StreamingSoftmax, WritesNothingButItsRows) {
@@ -378,8 +396,9 @@ TEST(StreamingSoftmax, ExecutedWorkCoversTheUsefulWork) {
 
 TEST(StreamingSoftmax, InDoubleAgreesToTenDigits) {
   using HWY_NAMESPACE::attend_tile;
-  using HWY_NAMESPACE::SoftmaxBuffers;
+  using HWY_NAMESPACE::PlainProducts;
   using HWY_NAMESPACE::SoftmaxInputs;
+  using HWY_NAMESPACE::SoftmaxTile;
   for (const Index dim : {1, 3, 8, 15, 64, 130}) {
     for (const bool causal : {false, true}) {
       SCOPED_TRACE(testing::Message() << dim << ' ' << causal);
@@ -389,13 +408,13 @@ TEST(StreamingSoftmax, InDoubleAgreesToTenDigits) {
       const SoftmaxInputs<double> inputs{
           head.q, head.k, head.v, head.out, head.log_sum_exp.data(), head.scale, causal, 120};
       Scratch scratch;
-      scratch.worker_bytes = SoftmaxBuffers<double>::bytes(50, dim, dim + 2);
+      scratch.worker_bytes = SoftmaxTile<PlainProducts<double>>::bytes(50, dim, dim + 2);
       SimpleRun run(scratch);
       std::vector<KeySpan> spans(2);
       KeyPlan plan(200, spans, {});
       plan.all(0, 33);
       plan.band(33, 200, 1, 60, 20);
-      attend_tile<double>(inputs, {0, 50}, plan, nullptr, run.worker());
+      attend_tile<PlainProducts<double>>(inputs, {0, 50}, plan, nullptr, run.worker());
       const auto errors = head.errors({0, 50}, [&](Index i, Index j) {
         const Index position = 120 + i;
         if (causal && j > position) return false;

@@ -5,7 +5,8 @@
 //
 // A tile of queries passes over blocks of keys with a running maximum and sum per row (Milakov and
 // Gimelshein 2018, arXiv:1805.02867; Rabe and Staats 2021, arXiv:2112.05682; Dao et al. 2022,
-// arXiv:2205.14135), so that no n x n matrix exists. Time O(n^2 d), memory O(1) beyond the output.
+// arXiv:2205.14135), so that no n x n matrix exists. Time O(n^2 d), memory O(n d): keys are packed
+// once for all tiles.
 //
 // Three switches make the dense attention that shared-QK Reformer (Kitaev et al. 2020,
 // arXiv:2001.04451, section 2) restricts: keys=normalised_queries takes k_j = q_j / |q_j| (0 for a
@@ -70,6 +71,7 @@ class Dense final : public Variant {
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch;
     if (keys_ == Keys::normalised_queries) scratch.shared<float>(problem.keys * problem.dim);
+    if (packs_keys(problem)) declare_packed_keys(problem.keys, problem.dim, scratch);
     scratch.worker_bytes =
         softmax_scratch_bytes(tile_rows(problem), problem.dim, problem.value_dim);
     return scratch;
@@ -88,17 +90,21 @@ class Dense final : public Variant {
 
   void forward(const Call& call) const override {
     const Problem& problem = call.problem;
-    const SoftmaxOperands operands{.q = call.q,
-                                   .k = keys_ == Keys::given ? call.k : normalised_queries(call),
-                                   .v = call.v,
-                                   .out = call.out,
-                                   .row_log_sum_exp = call.row_log_sum_exp,
-                                   .scale = static_cast<float>(score_scale(problem)),
-                                   .causal = problem.causal,
-                                   .first_query = problem.first_query};
+    SoftmaxOperands operands{.q = call.q,
+                             .k = keys_ == Keys::given ? call.k : normalised_queries(call),
+                             .v = call.v,
+                             .out = call.out,
+                             .row_log_sum_exp = call.row_log_sum_exp,
+                             .scale = static_cast<float>(score_scale(problem)),
+                             .causal = problem.causal,
+                             .first_query = problem.first_query};
+    if (packs_keys(problem)) pack_keys(operands, call.run);
     const SelfPenalty penalty(problem.first_query, self_penalty_);
-    const Index rows = tile_rows(problem);
-    call.run.parallel((problem.queries + rows - 1) / rows, [&](Index tile, Worker& worker) {
+    const Index rows = tile_rows(problem), tiles = (problem.queries + rows - 1) / rows;
+    call.run.parallel(tiles, [&](Index number, Worker& worker) {
+      // Where causal, the last queries see most keys: they come first, so that threads end
+      // together.
+      const Index tile = tiles - 1 - number;
       const Rows queries{tile * rows, std::min(rows, problem.queries - tile * rows)};
       KeySpan spans[3];
       KeyPlan plan(problem.keys, spans, {});
@@ -147,9 +153,11 @@ class Dense final : public Variant {
     return scale_ == Scale::none ? 1 : problem.score_scale();
   }
 
+  /// A single tile packs keys as it goes.
+  static bool packs_keys(const Problem& problem) { return problem.queries > tile_rows(problem); }
+
   static Index tile_rows(const Problem& problem) {
-    return std::max<Index>(
-        1, std::min(softmax_tile_rows(problem.dim, problem.value_dim), problem.queries));
+    return softmax_tile_rows(problem.queries, problem.dim, problem.value_dim);
   }
 
   ConstView normalised_queries(const Call& call) const {
@@ -206,7 +214,7 @@ SUBQUAD_VARIANT(Dense, {.name = "dense",
                         .summary = "softmax attention over all keys, by tiles",
                         .citation = "arXiv:1706.03762",
                         .time = "n^2 d",
-                        .memory = "d"});
+                        .memory = "n d"});
 
 }  // namespace
 }  // namespace subquad

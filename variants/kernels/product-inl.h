@@ -44,25 +44,39 @@ HWY_INLINE void micro_product(const T* a, Index a_stride, const T* b, Index b_st
       for (Index v = 0; v < kVectors; ++v) sums[part][r][v] = hn::Zero(d);
     }
   }
-  const auto add_term = [&](Index part, Index p) HWY_ATTR {
-    Vec<T> row[kVectors];
-    SUBQUAD_UNROLL
-    for (Index v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + p * b_stride + v * kLanes<T>);
-    SUBQUAD_UNROLL
-    for (Index r = 0; r < kRows; ++r) {
-      const auto factor = hn::Set(d, kTransposed ? a[p * a_stride + r] : a[r * a_stride + p]);
-      SUBQUAD_UNROLL
-      for (Index v = 0; v < kVectors; ++v) {
-        sums[part][r][v] = hn::MulAdd(factor, row[v], sums[part][r][v]);
-      }
-    }
-  };
   Index p = 0;
   for (; p + kParts <= depth; p += kParts) {
     SUBQUAD_UNROLL
-    for (Index part = 0; part < kParts; ++part) add_term(part, p + part);
+    for (Index part = 0; part < kParts; ++part) {
+      Vec<T> row[kVectors];
+      SUBQUAD_UNROLL
+      for (Index v = 0; v < kVectors; ++v) {
+        row[v] = hn::LoadU(d, b + (p + part) * b_stride + v * kLanes<T>);
+      }
+      SUBQUAD_UNROLL
+      for (Index r = 0; r < kRows; ++r) {
+        const auto factor =
+            hn::Set(d, kTransposed ? a[(p + part) * a_stride + r] : a[r * a_stride + p + part]);
+        SUBQUAD_UNROLL
+        for (Index v = 0; v < kVectors; ++v) {
+          sums[part][r][v] = hn::MulAdd(factor, row[v], sums[part][r][v]);
+        }
+      }
+    }
   }
-  for (; p < depth; ++p) add_term(0, p);
+  if constexpr (kParts > 1) {
+    for (; p < depth; ++p) {
+      SUBQUAD_UNROLL
+      for (Index r = 0; r < kRows; ++r) {
+        const auto factor = hn::Set(d, kTransposed ? a[p * a_stride + r] : a[r * a_stride + p]);
+        SUBQUAD_UNROLL
+        for (Index v = 0; v < kVectors; ++v) {
+          const auto row = hn::LoadU(d, b + p * b_stride + v * kLanes<T>);
+          sums[0][r][v] = hn::MulAdd(factor, row, sums[0][r][v]);
+        }
+      }
+    }
+  }
   SUBQUAD_UNROLL
   for (Index r = 0; r < kRows; ++r) {
     SUBQUAD_UNROLL
@@ -75,29 +89,42 @@ HWY_INLINE void micro_product(const T* a, Index a_stride, const T* b, Index b_st
   }
 }
 
-/// The same over `vectors` vectors, in pieces that have a micro-kernel of their own. `store` should
-/// hold what it needs by value, or it is read anew for every vector.
+/// Vectors of the next micro-kernel where `vectors` are left: as many as fit, and balanced: five
+/// are three and two rather than four and one, which would leave the multipliers waiting.
+constexpr Index next_vectors(Index vectors) {
+  if (vectors <= kMicroVectors) return vectors;
+  return vectors == kMicroVectors + 1 ? (kMicroVectors + 2) / 2 : kMicroVectors;
+}
+
+/// The same over `vectors` vectors, at most kMicroVectors, known at run time. `store` should hold
+/// what it needs by value, or it is read anew for every vector.
+template <Index kRows, bool kTransposed, class T, class Store>
+HWY_INLINE void piece_product(const T* a, Index a_stride, const T* b, Index b_stride, Index depth,
+                              Index vectors, Store store) {
+  if constexpr (kMicroVectors >= 4) {
+    if (vectors == 4) {
+      return micro_product<kRows, 4, kTransposed>(a, a_stride, b, b_stride, depth, store);
+    }
+    if (vectors == 3) {
+      return micro_product<kRows, 3, kTransposed>(a, a_stride, b, b_stride, depth, store);
+    }
+  }
+  if (vectors == 2) {
+    return micro_product<kRows, 2, kTransposed>(a, a_stride, b, b_stride, depth, store);
+  }
+  micro_product<kRows, 1, kTransposed>(a, a_stride, b, b_stride, depth, store);
+}
+
+/// The same over any number of vectors, piece by piece.
 template <Index kRows, bool kTransposed, class T, class Store>
 HWY_INLINE void strip_product(const T* a, Index a_stride, const T* b, Index b_stride, Index depth,
                               Index vectors, Store store) {
-  Index begin = 0;
-  const auto shifted = [=, &begin] {
-    return [store, first = begin](Index r, Index v, Vec<T> sum)
-               HWY_ATTR { store(r, first + v, sum); };
-  };
-  if constexpr (kMicroVectors >= 4) {
-    for (; vectors - begin >= 4; begin += 4) {
-      micro_product<kRows, 4, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
-                                           shifted());
-    }
-  }
-  for (; vectors - begin >= 2; begin += 2) {
-    micro_product<kRows, 2, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
-                                         shifted());
-  }
-  if (begin < vectors) {
-    micro_product<kRows, 1, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth,
-                                         shifted());
+  for (Index begin = 0; begin < vectors;) {
+    const Index piece = next_vectors(vectors - begin);
+    piece_product<kRows, kTransposed>(a, a_stride, b + begin * kLanes<T>, b_stride, depth, piece,
+                                      [store, begin](Index r, Index v, Vec<T> sum)
+                                          HWY_ATTR { store(r, begin + v, sum); });
+    begin += piece;
   }
 }
 
@@ -182,6 +209,17 @@ bool pack_rows(const T* const* lines, Index count, Index columns, T* to, Index t
       hn::StoreU(values, d, to + j * to_stride + c);
       check = hn::MulAdd(values, zero, check);
     }
+  }
+  return hn::AllTrue(d, hn::Eq(check, zero));
+}
+
+template <class T>
+bool all_finite(const T* values, Index count) {
+  const Tag<T> d;
+  const auto zero = hn::Zero(d);
+  auto check = zero;
+  for (Index i = 0; i < count; i += kLanes<T>) {
+    check = hn::MulAdd(load_first(values + i, std::min(kLanes<T>, count - i), T{0}), zero, check);
   }
   return hn::AllTrue(d, hn::Eq(check, zero));
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "subquad/view.h"
@@ -92,10 +93,33 @@ HWY_INLINE Vec<T> scale_by_power(Vec<T> value, Vec<T> shifted) {
   return hn::BitCast(Tag<T>(), hn::Add(hn::BitCast(integers, value), exponent));
 }
 
-/// 2^x for x <= 0; 0 where 2^x would not be a normal number (-infinity too), NaN for NaN. Relative
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+#define SUBQUAD_HAS_SCALEF 1
+
+/// 2^x as 2^floor(x) 2^(x - floor(x)), where both parts take one instruction: 10 operations instead
+/// of 14. The polynomial of degree five, minimax in relative error on [0, 1] with its constant term
+/// held at 1, is off by 9.4e-8 at the most, before rounding.
+HWY_INLINE Vec<float> exp2_by_scalef(Vec<float> x) {
+  static constexpr float kExp2[] = {0.693151295f, 0.240164444f, 0.0557999127f, 0.00901703071f,
+                                    0.00186713005f};
+  constexpr int kFloor = 1;  // keep no bits after the point, round down
+  const Vec<float> fraction{_mm512_reduce_ps(x.raw, kFloor)};
+  const Vec<float> power = one_plus_polynomial<float>(fraction, kExp2);
+  const __mmask16 normal =
+      _mm512_cmp_ps_mask(x.raw, _mm512_set1_ps(ExpConstants<float>::kLowestExp2), _CMP_NLT_UQ);
+  return Vec<float>{_mm512_maskz_scalef_ps(normal, power.raw, x.raw)};
+}
+#else
+#define SUBQUAD_HAS_SCALEF 0
+#endif
+
+/// 2^x for x <= 64; 0 where 2^x would not be a normal number (-infinity too), NaN for NaN. Relative
 /// error below 2 ulp.
 template <class T>
-HWY_INLINE Vec<T> exp2_of_nonpositive(Vec<T> x) {
+HWY_INLINE Vec<T> exp2_of(Vec<T> x) {
+#if SUBQUAD_HAS_SCALEF
+  if constexpr (std::is_same_v<T, float>) return exp2_by_scalef(x);
+#endif
   using Constants = ExpConstants<T>;
   const Tag<T> d;
   const Vec<T> shifted = hn::Add(x, hn::Set(d, Constants::kRound));
@@ -117,6 +141,15 @@ HWY_INLINE Vec<float> exp_of(Vec<float> x) {
   power = hn::IfThenElse(hn::Gt(x, hn::Set(d, Constants::kHighestExp)),
                          hn::Set(d, std::numeric_limits<float>::infinity()), power);
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, Constants::kLowestExp)), power);
+}
+
+/// Asks for the cache line at `address`, to be put into the second-level cache.
+HWY_INLINE void prefetch(const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address, /*rw=*/0, /*locality=*/2);
+#else
+  static_cast<void>(address);
+#endif
 }
 
 /// The first `count` lanes of memory, `other` in the rest, which is not read.

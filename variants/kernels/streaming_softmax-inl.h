@@ -1,47 +1,70 @@
 #pragma once
 
-// The streaming softmax over a tile of queries, as a template over the element type. The public
-// function is its float instantiation; the double one is held against naive loops by the tests.
+// The streaming softmax over a tile of queries, as a template over how its two products are made
+// (plain_products-inl.h): packing, scores and sums of values are theirs, and what lies between is
+// shared: which lanes are seen, edits, running maxima, exponentials.
 //
-// Loop order: blocks of 64 keys outside, groups of six queries inside. A block of keys is packed
-// transposed and its values in rows, once for all queries of the tile; both then stay in the
-// first-level cache while the queries pass by. For each group: scores [6, 64] by a register-blocked
-// product, exponentials in place, and a product with the values that adds to the group's outputs.
+// Loop order: blocks of keys outside, a few groups of queries inside, so that a block is packed
+// once for all queries of the tile. For each group: scores by the first product, exponentials in
+// place, and the second product, which adds to the group's outputs.
 
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
 
-#include "kernels/product-inl.h"
+#include "kernels/plain_products-inl.h"
 #include "kernels/streaming_softmax.h"
-#include "kernels/streaming_softmax_parts-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace subquad {
 namespace HWY_NAMESPACE {
 
-template <class T>
+template <class Products>
 class SoftmaxTile {
  public:
+  using T = typename Products::Real;
+
   SoftmaxTile(const SoftmaxInputs<T>& inputs, Rows queries, const ScoreEdit* edit, Worker& worker)
       : inputs_(inputs),
         rows_(queries),
         edit_(edit),
         worker_(worker),
-        dim_(inputs.q.cols),
-        buffers_(worker.scratch, queries.count, dim_, inputs.v.cols) {
-    load_queries();
+        products_(worker.scratch, queries.count, inputs.q.cols, inputs.v.cols) {
+    const Index padded = round_up(queries.count, Products::kGroupRows);
+    maxima_ = worker.scratch.take<T>(padded).data();
+    sums_ = worker.scratch.take<T>(padded * kLanes<T>).data();
+    lines_ = worker.scratch.take<const T*>(kBlock).data();
+    key_rows_ = worker.scratch.take<std::int32_t>(kBlock).data();
+    std::fill_n(maxima_, padded, kMinusInfinity);
+    std::fill_n(sums_, padded * kLanes<T>, T{0});
+    // Queries are scaled once, so that scores come out in units of log2 (edited ones in their own).
+    products_.begin(inputs.q, queries, edit != nullptr ? inputs.scale : inputs.scale * kLog2E);
+  }
+
+  static std::size_t bytes(Index rows, Index dim, Index value_dim) {
+    const Index padded = round_up(rows, Products::kGroupRows);
+    return Products::bytes(rows, dim, value_dim) + Scratch()
+                                                       .worker<T>(padded)
+                                                       .template worker<T>(padded * kLanes<T>)
+                                                       .template worker<const T*>(kBlock)
+                                                       .template worker<std::int32_t>(kBlock)
+                                                       .worker_bytes;
   }
 
   void attend(const KeyPlan& plan) {
     for (const KeySpan& span : plan.spans()) attend_span(span);
     const std::span<const std::int32_t> singles = plan.singles();
-    for (std::size_t begin = 0; begin < singles.size(); begin += kBlock) {
+    const auto block_at = [&](std::size_t begin) {
       KeyBlock block;
+      if (begin >= singles.size()) return block;
       block.singles = singles.data() + begin;
       block.count = std::min<Index>(kBlock, static_cast<Index>(singles.size() - begin));
-      attend_block(block);
+      block.within = {0, block.count};
+      return block;
+    };
+    for (std::size_t begin = 0; begin < singles.size(); begin += kBlock) {
+      attend_block(block_at(begin), block_at(begin + kBlock));
     }
   }
 
@@ -49,10 +72,10 @@ class SoftmaxTile {
     const Index columns = inputs_.out.cols;
     for (Index i = 0; i < rows_.count; ++i) {
       double sum = 0;
-      for (Index l = 0; l < kLanes<T>; ++l) sum += buffers_.sums[i * kLanes<T> + l];
+      for (Index l = 0; l < kLanes<T>; ++l) sum += sums_[i * kLanes<T> + l];
       // No key seen: the sum is 0, and so are the outputs.
       const auto factor = hn::Set(d_, sum == 0 ? T{0} : static_cast<T>(1 / sum));
-      const T* const from = buffers_.outputs + i * buffers_.value_stride;
+      const T* const from = products_.outputs(i);
       T* const to = inputs_.out.row(rows_[i]);
       for (Index c = 0; c < columns; c += kLanes<T>) {
         const auto value = hn::Mul(hn::LoadU(d_, from + c), factor);
@@ -64,162 +87,166 @@ class SoftmaxTile {
       }
       if (inputs_.row_log_sum_exp != nullptr) {
         inputs_.row_log_sum_exp[rows_[i]] =
-            static_cast<T>(kLn2 * (static_cast<double>(buffers_.maxima[i]) + std::log2(sum)));
+            static_cast<T>(kLn2 * (static_cast<double>(maxima_[i]) + std::log2(sum)));
       }
     }
   }
 
  private:
-  static constexpr Index kBlock = SoftmaxBuffers<T>::kBlock;
+  static constexpr Index kBlock = Products::kBlock;
   static constexpr Index kVectors = kBlock / kLanes<T>;
   static constexpr double kLn2 = 0.69314718055994530942;
   static constexpr double kLog2E = 1.44269504088896340736;
   static constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
+  /// How far scores may exceed the maximum that they are measured from (in units of log2) before it
+  /// is raised and what was summed is rescaled. Any reference serves as well as the maximum itself,
+  /// as long as nothing overflows; with some slack hardly any row is rescaled after its first
+  /// block.
+  static constexpr T kSlack = 16;
   static constexpr Tag<T> d_{};
-
-  /// A group of queries against a block: which lanes they see, which whole vectors cover those.
-  struct Group {
-    Index first;  ///< row of the tile
-    Index rows;   ///< 1 to kMicroRows
-    Interval all, common;
-    Index first_vector, vectors;
-    bool masked;
-  };
 
   Index position(Index row) const { return inputs_.first_query + rows_[row]; }
 
-  /// Queries are scaled once, so that scores come out in units of log2 (edited ones in their own).
-  void load_queries() {
-    const double factor = edit_ != nullptr ? inputs_.scale : inputs_.scale * kLog2E;
-    const auto factors = hn::Set(d_, static_cast<T>(factor));
-    const Index padded = round_up(rows_.count, kMicroRows);
-    for (Index i = 0; i < padded; ++i) {
-      const T* const from = inputs_.q.row(rows_[std::min(i, rows_.count - 1)]);
-      T* const to = buffers_.queries + i * dim_;
-      for (Index c = 0; c < dim_; c += kLanes<T>) {
-        const Index left = std::min(kLanes<T>, dim_ - c);
-        store_first<T>(hn::Mul(load_first(from + c, left, T{0}), factors), left, to + c);
-      }
-    }
-    std::fill_n(buffers_.outputs, padded * buffers_.value_stride, T{0});
-    std::fill_n(buffers_.maxima, padded, kMinusInfinity);
-    std::fill_n(buffers_.sums, padded * kLanes<T>, T{0});
-  }
-
-  /// Lanes that at least one row of [first, last] sees, or that all of them see.
-  Interval seen_by_any(const KeyBlock& block, Index first, Index last) const {
-    return {visible(block, position(first), inputs_.causal).low,
-            visible(block, position(last), inputs_.causal).high};
+  /// Lanes that at least one row of the tile sees.
+  Interval seen_by_any(const KeyBlock& block) const {
+    return {visible(block, position(0), inputs_.causal).low,
+            visible(block, position(rows_.count - 1), inputs_.causal).high};
   }
 
   void attend_span(const KeySpan& span) {
-    KeyBlock whole{span.keys.count, span.keys, nullptr, span.seen, span.below, span.above};
-    const Interval seen = seen_by_any(whole, 0, rows_.count - 1);
-    for (Index begin = seen.low; begin < seen.high; begin += kBlock) {
+    KeyBlock whole;
+    whole.span = span.keys;
+    whole.count = span.keys.count;
+    whole.within = {0, whole.count};
+    whole.seen = span.seen;
+    whole.below = span.below;
+    whole.above = span.above;
+    const Interval seen = seen_by_any(whole);
+    if (seen.empty()) return;
+    const bool packed = inputs_.packed_keys != nullptr && span.keys.step == 1;
+    // Packed blocks begin at multiples of their length.
+    const Index first = packed ? seen.low - span.keys[seen.low] % kBlock : seen.low;
+    const auto block_at = [&](Index begin) {
       KeyBlock block = whole;
-      block.count = block.span.count = std::min(kBlock, seen.high - begin);
+      block.count = block.span.count = std::clamp<Index>(
+          packed ? inputs_.k.rows - span.keys[begin] : seen.high - begin, 0, kBlock);
       block.span.begin = span.keys[begin];
-      attend_block(block);
+      block.within = {std::max<Index>(0, -begin), std::min(block.count, whole.count - begin)};
+      if (packed) block.packed = block.span.begin / kBlock;
+      return block;
+    };
+    for (Index begin = first; begin < seen.high; begin += kBlock) {
+      attend_block(block_at(begin), block_at(begin + kBlock));
     }
   }
 
-  void attend_block(const KeyBlock& block) {
-    const Interval seen = seen_by_any(block, 0, rows_.count - 1);
-    if (seen.empty()) return;
+  /// Keys and values of the next block are on their way from memory while this one is treated.
+  void attend_block(const KeyBlock& block, const KeyBlock& next) {
+    if (seen_by_any(block).empty()) return;
     const bool edited = edit_ != nullptr && edit_->edits(block.seen);
     const bool finite = pack(block, edited);
-    for (Index row = 0; row < rows_.count; row += kMicroRows) {
-      Group group;
-      group.first = row;
-      group.rows = std::min(kMicroRows, rows_.count - row);
-      const Interval first = visible(block, position(row), inputs_.causal);
-      const Interval last = visible(block, position(row + group.rows - 1), inputs_.causal);
-      group.all = {first.low, last.high};
-      group.common = {last.low, first.high};
-      if (group.all.empty()) continue;
-      group.first_vector = group.all.low / kLanes<T>;
-      group.vectors = (group.all.high + kLanes<T> - 1) / kLanes<T> - group.first_vector;
-      const Interval computed{group.first_vector * kLanes<T>,
-                              (group.first_vector + group.vectors) * kLanes<T>};
-      group.masked = !group.common.contains(computed);
-      attend_group(block, group, edited, finite);
+    const bool whole = sees_all(block);
+    Group groups[Products::kGroups];
+    Index count = 0, fetched = 0;
+    for (Index row = 0; row < rows_.count; row += Products::kGroupRows) {
+      Group& group = groups[count];
+      const Index rows = std::min(Products::kGroupRows, rows_.count - row);
+      group = whole ? Group{row, rows, count, {0, kBlock}, {0, kBlock}, 0, kVectors, false}
+                    : group_at(block, row, rows, count);
+      if (!group.all.empty()) ++count;
+      if (count == 0 || (count < Products::kGroups && row + rows < rows_.count)) continue;
+      const Index due = next.count * (row + rows) / rows_.count;
+      for (; fetched < due; ++fetched) fetch(next, fetched);
+      attend_groups(block, {groups, static_cast<std::size_t>(count)}, edited, finite);
+      count = 0;
     }
+  }
+
+  /// Every row of the tile sees every lane of a whole block.
+  bool sees_all(const KeyBlock& block) const {
+    const Interval first = visible(block, position(0), inputs_.causal);
+    const Interval last = visible(block, position(rows_.count - 1), inputs_.causal);
+    return Interval{last.low, first.high}.contains({0, kBlock});
+  }
+
+  /// Lane `lane` of a block.
+  void fetch(const KeyBlock& block, Index lane) const {
+    constexpr Index kLine = 64 / sizeof(T);
+    const T* const k = block.packed >= 0 ? packed_keys(block) + lane * inputs_.k.cols
+                                         : inputs_.k.row(block.key(lane));
+    for (Index c = 0; c < inputs_.k.cols; c += kLine) prefetch(k + c);
+    const T* const v = inputs_.v.row(block.key(lane));
+    for (Index c = 0; c < inputs_.v.cols; c += kLine) prefetch(v + c);
+  }
+
+  const T* packed_keys(const KeyBlock& block) const {
+    return inputs_.packed_keys + block.packed * kBlock * inputs_.k.cols;
+  }
+
+  Group group_at(const KeyBlock& block, Index row, Index rows, Index slot) const {
+    Group group{};
+    group.first = row;
+    group.rows = rows;
+    group.slot = slot;
+    const Interval first = visible(block, position(row), inputs_.causal);
+    const Interval last = visible(block, position(row + group.rows - 1), inputs_.causal);
+    group.all = {first.low, last.high};
+    group.common = {last.low, first.high};
+    group.first_vector = group.all.low / kLanes<T>;
+    group.vectors = (group.all.high + kLanes<T> - 1) / kLanes<T> - group.first_vector;
+    const Interval computed{group.first_vector * kLanes<T>,
+                            (group.first_vector + group.vectors) * kLanes<T>};
+    group.masked = !group.common.contains(computed);
+    return group;
   }
 
   /// Returns whether all values are finite.
   bool pack(const KeyBlock& block, bool edited) {
-    for (Index j = 0; j < block.count; ++j) buffers_.lines[j] = inputs_.k.row(block.key(j));
-    pack_transposed<T>(buffers_.lines, block.count, dim_, buffers_.keys);
-    for (Index j = 0; j < block.count; ++j) buffers_.lines[j] = inputs_.v.row(block.key(j));
     if (edited) {
       for (Index j = 0; j < block.count; ++j) {
-        buffers_.key_rows[j] = static_cast<std::int32_t>(block.key(j));
+        key_rows_[j] = static_cast<std::int32_t>(block.key(j));
       }
     }
-    const bool finite = pack_rows<T>(buffers_.lines, block.count, inputs_.v.cols, buffers_.values,
-                                     buffers_.value_stride);
-    if (!finite) {
-      std::replace_if(
-          buffers_.values, buffers_.values + block.count * buffers_.value_stride,
-          [](T value) { return !std::isfinite(value); }, T{0});
-    }
-    return finite;
-  }
-
-  void attend_group(const KeyBlock& block, const Group& group, bool edited, bool finite) {
-    score(group);
-    for (Index r = 0; r < group.rows; ++r) {
-      if (group.masked) {
-        mask(group, r, visible(block, position(group.first + r), inputs_.causal));
-      }
-      if constexpr (std::is_same_v<T, float>) {
-        if (edited) this->edit(block, group, r);
-      }
-      if (edit_ != nullptr) to_log2(group, r);
-      if (group.vectors == kVectors) {
-        exponentiate<true>(group, r);
-      } else {
-        exponentiate<false>(group, r);
-      }
-    }
-    add_values(group);
-    if (!finite) add_non_finite(block, group);
-    count_work(group);
-  }
-
-  /// Chooses the micro-kernel; rows beyond the group's are padding of the buffers.
-  template <class Body>
-  static HWY_INLINE void with_rows(Index rows, const Body& body) {
-    if (rows == 1) {
-      body.template operator()<1>();
-    } else if (rows <= 4) {
-      body.template operator()<4>();
+    if (block.packed >= 0) {
+      products_.use_keys(packed_keys(block));
+      const MatrixView<const T> values = inputs_.v.row_range(block.span.begin, block.count);
+      if (inputs_.finite_values[block.packed] && products_.use_values(values)) return true;
     } else {
-      body.template operator()<kMicroRows>();
+      for (Index j = 0; j < block.count; ++j) lines_[j] = inputs_.k.row(block.key(j));
+      products_.pack_keys(lines_, block.count);
+    }
+    for (Index j = 0; j < block.count; ++j) lines_[j] = inputs_.v.row(block.key(j));
+    return products_.pack_values(lines_, block.count, inputs_.v.cols);
+  }
+
+  void attend_groups(const KeyBlock& block, std::span<const Group> groups, bool edited,
+                     bool finite) {
+    products_.score(groups);
+    for (const Group& group : groups) {
+      for (Index r = 0; r < group.rows; ++r) {
+        T* const scores = products_.scores(group, r);
+        if (group.masked) {
+          mask(group, visible(block, position(group.first + r), inputs_.causal), scores);
+        }
+        if constexpr (std::is_same_v<T, float>) {
+          if (edited) this->edit(block, group.first + r, scores);
+        }
+        if (edit_ != nullptr) to_log2(group, scores);
+        if (group.vectors == kVectors) {
+          exponentiate<true>(group, group.first + r, scores);
+        } else {
+          exponentiate<false>(group, group.first + r, scores);
+        }
+      }
+    }
+    products_.add_values(groups);
+    for (const Group& group : groups) {
+      if (!finite) add_non_finite(block, group);
+      count_work(group);
     }
   }
 
-  /// Long dot products are summed in pieces: rounding errors grow with the length of a chain and
-  /// with the size of its partial sums, and the error of a score is the error of its exponential.
-  void score(const Group& group) {
-    constexpr Index kPiece = 32;
-    T* const scores = buffers_.scores + group.first_vector * kLanes<T>;
-    const T* const keys = buffers_.keys + group.first_vector * kLanes<T>;
-    for (Index begin = 0; begin < dim_; begin += kPiece) {
-      with_rows(group.rows, [&]<Index kRows>() HWY_ATTR {
-        strip_product<kRows, false, T>(
-            buffers_.queries + group.first * dim_ + begin, dim_, keys + begin * kBlock, kBlock,
-            std::min(kPiece, dim_ - begin), group.vectors,
-            [scores, first = begin == 0](Index r, Index v, Vec<T> sum) HWY_ATTR {
-              T* const at = scores + r * kBlock + v * kLanes<T>;
-              hn::StoreU(first ? sum : hn::Add(hn::LoadU(d_, at), sum), d_, at);
-            });
-      });
-    }
-  }
-
-  void mask(const Group& group, Index r, Interval seen) {
-    T* const scores = buffers_.scores + r * kBlock;
+  void mask(const Group& group, Interval seen, T* scores) const {
     const auto low = hn::Set(d_, static_cast<T>(seen.low));
     const auto high = hn::Set(d_, static_cast<T>(seen.high));
     for (Index v = group.first_vector; v < group.first_vector + group.vectors; ++v) {
@@ -230,16 +257,14 @@ class SoftmaxTile {
     }
   }
 
-  void edit(const KeyBlock& block, const Group& group, Index r) {
-    const Interval seen = visible(block, position(group.first + r), inputs_.causal);
+  void edit(const KeyBlock& block, Index row, T* scores) const {
+    const Interval seen = visible(block, position(row), inputs_.causal);
     if (seen.empty()) return;
     const auto count = static_cast<std::size_t>(seen.high - seen.low);
-    edit_->edit(rows_[group.first + r], {buffers_.key_rows + seen.low, count},
-                buffers_.scores + r * kBlock + seen.low);
+    edit_->edit(rows_[row], {key_rows_ + seen.low, count}, scores + seen.low);
   }
 
-  void to_log2(const Group& group, Index r) {
-    T* const scores = buffers_.scores + r * kBlock;
+  void to_log2(const Group& group, T* scores) const {
     const auto factor = hn::Set(d_, static_cast<T>(kLog2E));
     for (Index v = group.first_vector; v < group.first_vector + group.vectors; ++v) {
       T* const at = scores + v * kLanes<T>;
@@ -247,101 +272,80 @@ class SoftmaxTile {
     }
   }
 
-  /// Scores of one row to exponentials of their distance to the running maximum. What was summed
-  /// before is rescaled only if the maximum grows, which soon becomes rare.
+  /// Scores of one row to exponentials of their distance to the running maximum.
   template <bool kWhole>
-  HWY_INLINE void exponentiate(const Group& group, Index r) {
+  HWY_INLINE void exponentiate(const Group& group, Index row, T* scores) {
     const Index begin = kWhole ? 0 : group.first_vector;
     const Index end = kWhole ? kVectors : group.first_vector + group.vectors;
-    T* const scores = buffers_.scores + r * kBlock;
-    const Index row = group.first + r;
     auto largest = hn::LoadU(d_, scores + begin * kLanes<T>);
     for (Index v = begin + 1; v < end; ++v) {
       largest = hn::Max(largest, hn::LoadU(d_, scores + v * kLanes<T>));
     }
-    if (!hn::AllFalse(d_, hn::Gt(largest, hn::Set(d_, buffers_.maxima[row])))) {
+    if (HWY_UNLIKELY(!hn::AllFalse(d_, hn::Gt(largest, hn::Set(d_, maxima_[row] + kSlack))))) {
       raise_maximum(row, hn::GetLane(hn::MaxOfLanes(d_, largest)));
     }
     // A row that has seen nothing yet keeps its maximum of -infinity; its scores are all -infinity.
-    const T maximum = buffers_.maxima[row];
+    const T maximum = maxima_[row];
     const auto shift = hn::Set(d_, maximum == kMinusInfinity ? T{0} : maximum);
-    T* const sum_at = buffers_.sums + row * kLanes<T>;
     auto sum = hn::Zero(d_);
     for (Index v = begin; v < end; ++v) {
       T* const at = scores + v * kLanes<T>;
-      const auto power = exp2_of_nonpositive<T>(hn::Sub(hn::LoadU(d_, at), shift));
+      const auto power = exp2_of<T>(hn::Sub(hn::LoadU(d_, at), shift));
       hn::StoreU(power, d_, at);
       sum = hn::Add(sum, power);
     }
+    T* const sum_at = sums_ + row * kLanes<T>;
     hn::StoreU(hn::Add(hn::LoadU(d_, sum_at), sum), d_, sum_at);
   }
 
   HWY_NOINLINE void raise_maximum(Index row, T maximum) {
-    const T old = buffers_.maxima[row];
-    buffers_.maxima[row] = maximum;
+    const T old = maxima_[row];
+    maxima_[row] = maximum;
     if (old == kMinusInfinity) return;  // all sums are still 0
-    const auto factor = exp2_of_nonpositive<T>(hn::Set(d_, old - maximum));
-    T* const sums = buffers_.sums + row * kLanes<T>;
+    const auto factor = exp2_of<T>(hn::Set(d_, old - maximum));
+    T* const sums = sums_ + row * kLanes<T>;
     hn::StoreU(hn::Mul(hn::LoadU(d_, sums), factor), d_, sums);
-    T* const outputs = buffers_.outputs + row * buffers_.value_stride;
-    for (Index c = 0; c < buffers_.value_stride; c += kLanes<T>) {
-      hn::StoreU(hn::Mul(hn::LoadU(d_, outputs + c), factor), d_, outputs + c);
-    }
-  }
-
-  void add_values(const Group& group) {
-    T* const outputs = buffers_.outputs + group.first * buffers_.value_stride;
-    with_rows(group.rows, [&]<Index kRows>() HWY_ATTR {
-      strip_product<kRows, false, T>(
-          buffers_.scores + group.all.low, kBlock,
-          buffers_.values + group.all.low * buffers_.value_stride, buffers_.value_stride,
-          group.all.high - group.all.low, buffers_.value_stride / kLanes<T>,
-          [outputs, stride = buffers_.value_stride](Index r, Index v, Vec<T> sum) HWY_ATTR {
-            T* const at = outputs + r * stride + v * kLanes<T>;
-            hn::StoreU(hn::Add(hn::LoadU(d_, at), sum), d_, at);
-          });
-    });
+    products_.rescale(row, hn::GetLane(factor));
   }
 
   /// The kernel saw 0 in the place of values that are not finite, lest those of pairs that are not
   /// seen get in (0 * NaN is NaN). Here they reach the queries that do see them.
   HWY_NOINLINE void add_non_finite(const KeyBlock& block, const Group& group) {
     for (Index r = 0; r < group.rows; ++r) {
-      T* const outputs = buffers_.outputs + (group.first + r) * buffers_.value_stride;
+      const T* const weights = products_.scores(group, r);
+      T* const outputs = products_.outputs(group.first + r);
       for (Index j = group.all.low; j < group.all.high; ++j) {
-        const T weight = buffers_.scores[r * kBlock + j];
-        if (weight == 0) continue;
+        if (weights[j] == 0) continue;
         const T* const values = inputs_.v.row(block.key(j));
         for (Index c = 0; c < inputs_.v.cols; ++c) {
-          if (!std::isfinite(values[c])) outputs[c] += weight * values[c];
+          if (!std::isfinite(values[c])) outputs[c] += weights[j] * values[c];
         }
       }
     }
   }
 
   void count_work(const Group& group) {
-    const auto rows = static_cast<double>(group.rows);
-    const auto lanes = static_cast<double>(group.vectors * kLanes<T>);
-    const auto keys = static_cast<double>(group.all.high - group.all.low);
-    worker_.executed.multiply_adds += rows * (lanes * static_cast<double>(dim_) +
-                                              keys * static_cast<double>(buffers_.value_stride));
-    worker_.executed.exponentials += rows * lanes;
+    worker_.executed.multiply_adds += products_.multiply_adds(group);
+    worker_.executed.exponentials += static_cast<double>(group.rows * group.vectors * kLanes<T>);
   }
 
   const SoftmaxInputs<T>& inputs_;
   Rows rows_;
   const ScoreEdit* edit_;
   Worker& worker_;
-  Index dim_;
-  SoftmaxBuffers<T> buffers_;
+  Products products_;
+  T* maxima_;               ///< [rows], what exponents are taken relative to, in units of log2
+  T* sums_;                 ///< [rows, lanes]: partial sums of exponentials
+  const T** lines_;         ///< [kBlock]: rows of K, then of V
+  std::int32_t* key_rows_;  ///< [kBlock]: their numbers, for a ScoreEdit
 };
 
-template <class T>
-void attend_tile(const SoftmaxInputs<T>& inputs, Rows queries, const KeyPlan& plan,
-                 const ScoreEdit* edit, Worker& worker) {
+template <class Products>
+void attend_tile(const SoftmaxInputs<typename Products::Real>& inputs, Rows queries,
+                 const KeyPlan& plan, const ScoreEdit* edit, Worker& worker) {
   if (queries.count == 0) return;
   const std::size_t mark = worker.scratch.used();
-  SoftmaxTile<T> tile(inputs, queries, edit, worker);
+  SoftmaxTile<Products> tile(inputs, queries, edit, worker);
   tile.attend(plan);
   tile.finish();
   worker.scratch.rewind(mark);

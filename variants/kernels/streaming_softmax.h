@@ -28,10 +28,23 @@ struct SoftmaxOperands {
   float scale = 1;
   bool causal = false;    ///< key row j is seen by query row i if j <= first_query + i
   Index first_query = 0;  ///< position of query row 0, for causality and bands
+  /// What `pack_keys` leaves; null where it has not been called or is not worth while.
+  const float* packed_keys = nullptr;
+  const std::uint8_t* finite_values = nullptr;
 };
+
+/// Packs all keys once for all tiles of a head: `keys * dim` floats of shared scratch, which
+/// `declare_packed_keys` asks for. Consecutive keys of a plan are then taken from there, in blocks
+/// that begin at multiples of 64; of other keys, and without this, each tile packs its own. Worth
+/// while where many queries see whole blocks; a window's ends rarely fall on multiples of 64.
+void pack_keys(SoftmaxOperands& operands, Run& run);
+void declare_packed_keys(Index keys, Index dim, Scratch& scratch);
 
 /// Query rows that a tile holds at the most, for these widths.
 Index softmax_tile_rows(Index dim, Index value_dim);
+/// Rows of each tile (but the last) when `queries` rows are cut into tiles: into a multiple of 16,
+/// or of 8, 4, 2, as long as tiles stay longer than half of the most, so that threads end together.
+Index softmax_tile_rows(Index queries, Index dim, Index value_dim);
 
 /// Worker scratch that `streaming_softmax` takes for a tile of up to `rows` queries.
 std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim);

@@ -1,12 +1,12 @@
 #pragma once
 
-// What the streaming softmax works on: its operands, blocks of keys with what each query sees of
-// them, and the buffers of a tile.
+// What the streaming softmax works on: its operands, blocks of keys, and groups of queries with
+// what each of them sees of a block.
 
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/product-inl.h"
+#include "kernels/rowwise-inl.h"
 #include "subquad/restriction.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -22,24 +22,29 @@ struct SoftmaxInputs {
   double scale = 1;
   bool causal = false;
   Index first_query = 0;
-};
-
-/// Keys of one block, and which of them a query sees: lanes [low, high), both growing with the
-/// query's position.
-struct KeyBlock {
-  Index count = 0;
-  Rows span;  ///< unless `singles`
-  const std::int32_t* singles = nullptr;
-  Seen seen = Seen::all;
-  Index below = 0, above = 0;
-
-  Index key(Index lane) const { return singles ? singles[lane] : span[lane]; }
+  /// Keys in blocks, as the products pack them, and which blocks have finite values only; or null.
+  const T* packed_keys = nullptr;
+  const std::uint8_t* finite_values = nullptr;
 };
 
 struct Interval {
   Index low, high;
   bool empty() const { return low >= high; }
   bool contains(const Interval& other) const { return low <= other.low && high >= other.high; }
+};
+
+/// Keys of one block, and which of them a query sees: lanes [low, high), both growing with the
+/// query's position.
+struct KeyBlock {
+  Index count = 0;
+  Interval within{0, 0};  ///< lanes that belong to the plan; others are there for alignment
+  Index packed = -1;      ///< number of the block among the packed ones
+  Rows span;              ///< unless `singles`
+  const std::int32_t* singles = nullptr;
+  Seen seen = Seen::all;
+  Index below = 0, above = 0;
+
+  Index key(Index lane) const { return singles ? singles[lane] : span[lane]; }
 };
 
 /// How many of first, first + step, ... lie at or below `limit`, `count` at the most.
@@ -50,7 +55,7 @@ inline Index count_up_to(Index limit, const Rows& keys) {
 }
 
 inline Interval visible(const KeyBlock& block, Index position, bool causal) {
-  Interval lanes{0, block.count};
+  Interval lanes = block.within;
   if (block.singles) {
     if (causal) {
       lanes.high =
@@ -58,59 +63,22 @@ inline Interval visible(const KeyBlock& block, Index position, bool causal) {
     }
     return lanes;
   }
-  if (causal) lanes.high = count_up_to(position, block.span);
+  if (causal) lanes.high = std::min(lanes.high, count_up_to(position, block.span));
   if (block.seen == Seen::band) {
     lanes.high = std::min(lanes.high, count_up_to(position + block.above, block.span));
-    lanes.low = count_up_to(position - block.below - 1, block.span);
+    lanes.low = std::max(lanes.low, count_up_to(position - block.below - 1, block.span));
   }
   return lanes;
 }
 
-/// Buffers of one tile, taken from the worker's arena.
-template <class T>
-struct SoftmaxBuffers {
-  static constexpr Index kBlock = kPanelColumns;
-
-  SoftmaxBuffers(Arena& arena, Index rows, Index dim, Index value_dim)
-      : value_stride(round_up(value_dim, kLanes<T>)) {
-    rows = round_up(rows, kMicroRows);
-    queries = arena.take<T>(rows * dim).data();
-    outputs = arena.take<T>(rows * value_stride).data();
-    maxima = arena.take<T>(rows).data();
-    sums = arena.take<T>(rows * kLanes<T>).data();
-    keys = arena.take<T>(kBlock * dim).data();
-    values = arena.take<T>(kBlock * value_stride).data();
-    scores = arena.take<T>(kMicroRows * kBlock).data();
-    lines = arena.take<const T*>(kBlock).data();
-    key_rows = arena.take<std::int32_t>(kBlock).data();
-  }
-
-  static std::size_t bytes(Index rows, Index dim, Index value_dim) {
-    rows = round_up(rows, kMicroRows);
-    const Index value_stride = round_up(value_dim, kLanes<T>);
-    return Scratch()
-        .worker<T>(rows * dim)
-        .template worker<T>(rows * value_stride)
-        .template worker<T>(rows)
-        .template worker<T>(rows * kLanes<T>)
-        .template worker<T>(kBlock * dim)
-        .template worker<T>(kBlock * value_stride)
-        .template worker<T>(kMicroRows * kBlock)
-        .template worker<const T*>(kBlock)
-        .template worker<std::int32_t>(kBlock)
-        .worker_bytes;
-  }
-
-  Index value_stride;
-  T* queries;              ///< [rows, dim], scaled
-  T* outputs;              ///< [rows, value_stride], not yet divided by the sums
-  T* maxima;               ///< [rows], of scores in units of log2
-  T* sums;                 ///< [rows, lanes]: partial sums of exponentials
-  T* keys;                 ///< [dim, kBlock]: the block's keys, transposed
-  T* values;               ///< [kBlock, value_stride]
-  T* scores;               ///< [kMicroRows, kBlock]: of one group, then its exponentials
-  const T** lines;         ///< [kBlock]: rows of K, then of V
-  std::int32_t* key_rows;  ///< [kBlock]: their numbers, for a ScoreEdit
+/// A few queries of a tile, against a block: which lanes they see, which whole vectors cover those.
+struct Group {
+  Index first;  ///< row of the tile
+  Index rows;   ///< 1 to the products' kGroupRows
+  Index slot;   ///< where its scores lie among those of the groups that are treated together
+  Interval all, common;  ///< lanes that at least one row sees, that all of them see
+  Index first_vector, vectors;
+  bool masked;  ///< some row does not see all lanes of these vectors
 };
 
 }  // namespace HWY_NAMESPACE

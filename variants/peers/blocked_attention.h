@@ -26,7 +26,8 @@ inline Index usual_block_queries(Index queries) {
 /// Products of float32 matrices, of which a library's has two functions:
 ///
 ///     void scores(Rows queries, Rows keys, View scores) const;  // = factor Q K^T, of these rows
-///     void values(ConstView weights, ConstView values, bool add, View out) const;  // (+)= weights values
+///     void values(ConstView weights, ConstView values, bool add, View out) const;  // (+)= weights
+///     values
 ///
 /// A product is made anew for every call of `forward` and serves all of its tiles, at once where
 /// there are threads.
@@ -199,7 +200,8 @@ class BlockedAttention : public DensePeer {
       for (Index r = 0; r < out.rows; ++r) {
         for (Index j = 0; j < seen_keys(r, keys); ++j) {
           for (Index c = 0; c < values.cols; ++c) {
-            if (!std::isfinite(values(j, c))) out(r, c) += Product::weight(weights.row(r), j) * values(j, c);
+            if (!std::isfinite(values(j, c)))
+              out(r, c) += Product::weight(weights.row(r), j) * values(j, c);
           }
         }
       }

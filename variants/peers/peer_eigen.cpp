@@ -17,7 +17,8 @@ class EigenProduct final : public FloatProduct {
   using FloatProduct::FloatProduct;
 
   void scores(Rows queries, Rows keys, View scores) const {
-    as_eigen(scores).noalias() = factor_ * as_eigen(call_.q.row_range(queries.begin, queries.count)) *
+    as_eigen(scores).noalias() = factor_ *
+                                 as_eigen(call_.q.row_range(queries.begin, queries.count)) *
                                  as_eigen(call_.k.row_range(keys.begin, keys.count)).transpose();
   }
   void values(ConstView weights, ConstView values, bool add, View out) const {
@@ -28,7 +29,8 @@ class EigenProduct final : public FloatProduct {
     }
   }
 
- private:};
+ private:
+};
 
 class PeerEigen final : public BlockedAttention<EigenProduct> {
  public:

@@ -25,7 +25,9 @@ class LibxsmmProduct final : public FloatProduct {
 
   LibxsmmProduct(const Call& call, float factor)
       : FloatProduct(call, factor),
-        keys_(call.run.shared().take<float>(panels(call.problem) * kPanel * call.problem.dim).data()) {
+        keys_(call.run.shared()
+                  .take<float>(panels(call.problem) * kPanel * call.problem.dim)
+                  .data()) {
     call.run.parallel(panels(call.problem), [&](Index panel, Worker&) {
       const Index begin = panel * kPanel;
       const Index count = std::min(kPanel, call.problem.keys - begin);
@@ -74,8 +76,8 @@ class PeerLibxsmm final : public BlockedAttention<LibxsmmProduct> {
  public:
   PeerLibxsmm() : BlockedAttention(64, 128) {}
   std::string library() const override {
-    return version_text("libxsmm", {LIBXSMM_VERSION_MAJOR, LIBXSMM_VERSION_MINOR,
-                                    LIBXSMM_VERSION_UPDATE}) +
+    return version_text("libxsmm",
+                        {LIBXSMM_VERSION_MAJOR, LIBXSMM_VERSION_MINOR, LIBXSMM_VERSION_UPDATE}) +
            " (" + libxsmm_get_target_arch() + ")";
   }
 };

@@ -38,16 +38,15 @@ inline float exp2_pass(float* scores, Index count, float shift) {
     SUBQUAD_UNROLL
     for (Index part = 0; part < 4; ++part) {
       float* const at = scores + i + part * kStep;
-      const auto power = exp2_of_nonpositive<float>(hn::Sub(hn::LoadU(d, at), shifts));
+      const auto power = exp2_of<float>(hn::Sub(hn::LoadU(d, at), shifts));
       hn::StoreU(power, d, at);
       sums[part] = hn::Add(sums[part], power);
     }
   }
   for (; i < count; i += kStep) {
     const Index left = std::min(kStep, count - i);
-    const auto score =
-        load_first<float>(scores + i, left, -std::numeric_limits<float>::infinity());
-    const auto power = exp2_of_nonpositive<float>(hn::Sub(score, shifts));
+    const auto score = load_first<float>(scores + i, left, -std::numeric_limits<float>::infinity());
+    const auto power = exp2_of<float>(hn::Sub(score, shifts));
     store_first<float>(power, left, scores + i);
     sums[0] = hn::Add(sums[0], power);
   }
