@@ -43,7 +43,9 @@ void print_overview() {
     if (!command.internal) fmt::print("  {:<10} {}\n", command.name, command.summary);
   }
   fmt::print(
-      "\nThe launcher ./subquad also knows: test (build and run all tests), format.\n"
+      "\nThe launcher ./subquad also knows: test (build and run all tests), format, and peers "
+      "(install\n"
+      "and build what dense is compared with).\n"
       "subquad help COMMAND tells more. Exit codes: 0 done, 1 some points did not end well, "
       "2 usage.\n");
 }

@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kMixture = "heads";
 
 constexpr const char* kLibrary = ".so";
-/// The build leaves NAME.missing, which holds the name of a package, for a peer that it cannot
-/// build.
+/// For a peer that it cannot build, the build leaves NAME.missing: a line with the package that is
+/// missing, and one with the command that installs it.
 constexpr const char* kMissing = ".missing";
 
 fs::path peers_folder() { return fs::read_symlink("/proc/self/exe").parent_path() / "peers"; }
@@ -114,8 +114,11 @@ CatalogueEntry Catalogue::find(std::string_view name) {
   if (is_name(name)) {
     std::error_code status;
     const fs::path library = peers_folder() / (std::string(name) + kLibrary);
-    if (fs::exists(library, status)) load_plugin(library.string());
-    if (const CatalogueEntry* entry = known(name)) return *entry;
+    if (fs::exists(library, status)) {
+      load_plugin(library.string());
+      if (const CatalogueEntry* entry = known(name)) return *entry;
+      throw Error("peer '" + library.string() + "': registers no variant of its own name");
+    }
   }
   const std::map<std::string, std::string> missing = missing_peers();
   if (const auto one = missing.find(std::string(name)); one != missing.end()) {
@@ -136,11 +139,13 @@ void Catalogue::load_peers() {
 std::map<std::string, std::string> Catalogue::missing_peers() const {
   std::map<std::string, std::string> missing;
   for (const std::string& file : files_of(peers_folder(), kMissing)) {
-    std::string package;
-    std::getline(std::ifstream(file), package);
+    std::string package, command;
+    std::ifstream lines(file);
+    std::getline(lines, package);
+    std::getline(lines, command);
     missing[fs::path(file).stem().string()] =
         "was not built for want of its library: install the package " + package +
-        " and build again (./subquad peers does both)";
+        " and build again (" + command + " does both)";
   }
   return missing;
 }

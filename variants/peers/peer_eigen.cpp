@@ -1,5 +1,5 @@
-// peer_eigen: dense attention as a loop over Eigen's float32 matrix products, a block of query rows
-// against all keys at once, or with block_keys in blocks of keys.
+// peer_eigen: dense attention as a loop over Eigen's float32 matrix products, with tiles of queries
+// against blocks of keys, or (block_keys=0) a block of query rows against all keys at once.
 
 // As Eigen is by default: the rest of the build forbids it large temporaries on the stack, which
 // would send it to the heap at every product.
@@ -34,17 +34,17 @@ class EigenProduct final : public FloatProduct {
 
 class PeerEigen final : public BlockedAttention<EigenProduct> {
  public:
-  PeerEigen() : BlockedAttention(128, 0) {}
+  PeerEigen() : BlockedAttention(0, 512) {}
   std::string library() const override {
     return version_text("Eigen", {EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION});
   }
 };
 
 SUBQUAD_VARIANT(PeerEigen, {.name = "peer_eigen",
-                            .summary = "dense by Eigen's products, in blocks of query rows",
-                            .citation = "arXiv:1706.03762",
+                            .summary = "dense by Eigen's products, in tiles",
+                            .citation = "arXiv:2112.05682",
                             .time = "n^2 d",
-                            .memory = "block_queries n"});
+                            .memory = "block_queries block_keys"});
 
 }  // namespace
 }  // namespace subquad
