@@ -33,14 +33,14 @@ double least_ns(const Record& record, const Round& round) {
 Roofline roofline_of(const Record& record, const Round& round) {
   const double useful_flops = kFlops * record.useful_multiply_adds;
   const double least = least_ns(record, round);
-  return {.useful_gflops = useful_flops / round.time_ns,
-          .executed_gflops = kFlops * record.executed_multiply_adds / round.time_ns,
-          .intensity = ratio(useful_flops, record.useful_bytes),
-          .useful_share = at_peak_ns(record, round, record.useful_multiply_adds) / round.time_ns,
-          .executed_share =
-              at_peak_ns(record, round, record.executed_multiply_adds) / round.time_ns,
-          .attainable_gflops = ratio(useful_flops, least),
-          .attainable_share = least / round.time_ns};
+  return {
+      .useful_gflops = useful_flops / round.time_ns,
+      .executed_gflops = kFlops * record.executed_multiply_adds / round.time_ns,
+      .intensity = ratio(useful_flops, record.useful_bytes),
+      .useful_share = at_peak_ns(record, round, record.useful_multiply_adds) / round.time_ns,
+      .executed_share = at_peak_ns(record, round, record.executed_multiply_adds) / round.time_ns,
+      .attainable_gflops = ratio(useful_flops, least),
+      .attainable_share = least / round.time_ns};
 }
 
 }  // namespace

@@ -27,9 +27,9 @@ std::string line(std::string_view name, std::string_view value) {
 
 std::string flops_line(std::string_view name, const Rate& gflops) {
   if (gflops.one_core == 0) return line(name, "none here");
-  return line(name, fmt::format("{:.4g} GFLOP/s on one core, {:.4g} on all ({:.3g} times as many)",
-                                gflops.one_core, gflops.all_cores,
-                                gflops.all_cores / gflops.one_core));
+  return line(name,
+              fmt::format("{:.4g} GFLOP/s on one core, {:.4g} on all ({:.3g} times as many)",
+                          gflops.one_core, gflops.all_cores, gflops.all_cores / gflops.one_core));
 }
 
 std::string bytes_line(std::string_view name, const Rate& rate, std::string_view what) {
@@ -85,11 +85,11 @@ std::optional<Peak> peak_from_json(const Json& json) {
 
 std::string to_text(const Peak& peak) {
   if (peak.float32_gflops.one_core == 0) return {};
-  std::string text = flops_line("peak float32", peak.float32_gflops) +
-                     flops_line("peak float64", peak.float64_gflops) +
-                     flops_line("peak bf16", peak.bf16_gflops) +
-                     line("exponentials", fmt::format("{:.4g} million per second on one core",
-                                                      peak.exponentials_per_s * 1e-6));
+  std::string text =
+      flops_line("peak float32", peak.float32_gflops) +
+      flops_line("peak float64", peak.float64_gflops) + flops_line("peak bf16", peak.bf16_gflops) +
+      line("exponentials",
+           fmt::format("{:.4g} million per second on one core", peak.exponentials_per_s * 1e-6));
   for (const Reading& level : peak.reading) {
     text += bytes_line("reading", level.bytes_per_s,
                        fmt::format("{}, a block of {}", level_text(level),
