@@ -34,6 +34,18 @@ class Busy {
   bool& busy_;
 };
 
+void take_tiles(OpenTiles& tiles, MemberMemory& member) {
+  const TileWork& work = tiles.work();
+  for (Index tile = tiles.next(); tile >= 0; tile = tiles.next()) {
+    member.begin_tile();
+    try {
+      work.function(work.context, tile, member.worker);
+    } catch (...) {
+      tiles.fail(std::current_exception());
+    }
+  }
+}
+
 }  // namespace
 
 void MemberMemory::allocate(std::size_t shared_bytes, std::size_t worker_bytes) {
@@ -48,10 +60,12 @@ void MemberMemory::begin_pass() {
 }
 
 void MemberMemory::begin_call(const Scratch& scratch) {
-  const std::size_t shared_bytes = std::min(scratch.shared_bytes, shared_memory.bytes());
-  shared = Arena(shared_memory.data(), shared_bytes);
+  shared = Arena(shared_memory.data(), scratch.shared_bytes);
+  poison(shared_memory, scratch.shared_bytes);
+}
+
+void MemberMemory::begin_tiles(const Scratch& scratch) {
   worker.scratch = Arena(worker_memory.data(), scratch.worker_bytes);
-  poison(shared_memory, shared_bytes);
 }
 
 void MemberMemory::begin_tile() {
@@ -60,42 +74,49 @@ void MemberMemory::begin_tile() {
   poison(worker_memory, worker.scratch.capacity());
 }
 
-void MemberMemory::end_call() {
-  shared_high_water = std::max(shared_high_water, shared.high_water());
+void MemberMemory::end_tiles() {
   worker_high_water = std::max(worker_high_water, worker.scratch.high_water());
 }
 
-PlainRun::PlainRun(MemberMemory& memory, const Scratch& scratch) : memory_(memory) {
-  memory_.begin_call(scratch);
-  memory_.took_part = true;
-  shared_ = &memory_.shared;
+void MemberMemory::end_call() {
+  shared_high_water = std::max(shared_high_water, shared.high_water());
 }
 
-void PlainRun::parallel_tiles(Index tiles, TileFunction function, void* context) {
+MemberRun::MemberRun(MemberMemory& place, MemberMemory& member, const Scratch& scratch,
+                     OpenTiles* tiles)
+    : place_(place), member_(member), scratch_(scratch), tiles_(tiles) {
+  place_.begin_call(scratch);
+  member_.begin_tiles(scratch);
+  member_.took_part = true;
+  shared_ = &place_.shared;
+}
+
+MemberRun::~MemberRun() {
+  member_.end_tiles();
+  place_.end_call();
+}
+
+void MemberRun::parallel_tiles(Index tiles, TileFunction function, void* context) {
   const Busy busy(busy_);
-  for (Index tile = 0; tile < tiles; ++tile) {
-    memory_.begin_tile();
-    function(context, tile, memory_.worker);
+  if (tiles_ == nullptr || tiles < 2) {
+    for (Index tile = 0; tile < tiles; ++tile) {
+      member_.begin_tile();
+      function(context, tile, member_.worker);
+    }
+    return;
   }
+  tiles_->open({tiles, function, context, &scratch_});
+  take_tiles(*tiles_, member_);
+  tiles_->close();
 }
 
-SpreadRun::SpreadRun(Team& team, std::vector<MemberMemory>& members, const Scratch& scratch)
-    : team_(team), members_(members) {
-  for (MemberMemory& member : members_) member.begin_call(scratch);
-  shared_ = &members_.front().shared;
-}
-
-SpreadRun::~SpreadRun() {
-  for (MemberMemory& member : members_) member.end_call();
-}
-
-void SpreadRun::parallel_tiles(Index tiles, TileFunction function, void* context) {
-  const Busy busy(busy_);
-  team_.each(tiles, [&](Index tile, int index) {
-    MemberMemory& member = members_[static_cast<std::size_t>(index)];
-    member.begin_tile();
-    function(context, tile, member.worker);
-  });
+void help_others(TileBoard& board, MemberMemory& member) {
+  while (OpenTiles* tiles = board.wait_for_tiles()) {
+    member.begin_tiles(*tiles->work().scratch);
+    take_tiles(*tiles, member);
+    member.end_tiles();
+    tiles->leave();
+  }
 }
 
 }  // namespace subquad

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "layers/guarded_memory.h"
-#include "layers/team.h"
+#include "layers/open_tiles.h"
 #include "subquad/run.h"
 
 namespace subquad {
@@ -21,35 +21,30 @@ struct alignas(128) MemberMemory {
   void begin_pass();
   /// Arenas of exactly what a call declares.
   void begin_call(const Scratch& scratch);
+  void begin_tiles(const Scratch& scratch);
   void begin_tile();
+  void end_tiles();
   void end_call();
 };
 
-/// A call whose tiles run one after the other on the thread that calls.
-class PlainRun final : public Run {
+/// A call on one member, whose tiles idle members take as well.
+class MemberRun final : public Run {
  public:
-  PlainRun(MemberMemory& memory, const Scratch& scratch);
-  ~PlainRun() override { memory_.end_call(); }
+  /// Shared memory is that of `place`. `tiles` is null where there is nobody else.
+  MemberRun(MemberMemory& place, MemberMemory& member, const Scratch& scratch, OpenTiles* tiles);
+  ~MemberRun() override;
 
  private:
   void parallel_tiles(Index tiles, TileFunction function, void* context) override;
 
-  MemberMemory& memory_;
+  MemberMemory& place_;
+  MemberMemory& member_;
+  const Scratch& scratch_;
+  OpenTiles* tiles_;
   bool busy_ = false;
 };
 
-/// A call whose tiles are spread over a team; the first member's arena is the shared one.
-class SpreadRun final : public Run {
- public:
-  SpreadRun(Team& team, std::vector<MemberMemory>& members, const Scratch& scratch);
-  ~SpreadRun() override;
-
- private:
-  void parallel_tiles(Index tiles, TileFunction function, void* context) override;
-
-  Team& team_;
-  std::vector<MemberMemory>& members_;
-  bool busy_ = false;
-};
+/// Takes tiles of others' calls until the pass is over.
+void help_others(TileBoard& board, MemberMemory& member);
 
 }  // namespace subquad

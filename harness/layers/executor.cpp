@@ -1,6 +1,7 @@
 #include "layers/executor.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <stdexcept>
 
@@ -59,13 +60,12 @@ Scratch largest_scratch(const Layer& layer) {
   return largest;
 }
 
-/// Calls run side by side where there are at least as many as threads.
-bool run_side_by_side(Index calls, int threads) { return calls >= threads; }
+/// Places for calls that run at the same time: no more than there are calls or threads.
+Index places_for(Index calls, int threads) { return std::min<Index>(calls, threads); }
 
-std::size_t arena_bytes(const Scratch& largest, bool side_by_side, int threads) {
-  // Spread over the team, calls run one at a time and need one shared arena.
-  const auto members = static_cast<std::size_t>(threads);
-  return (side_by_side ? members : 1) * largest.shared_bytes + members * largest.worker_bytes;
+std::size_t arena_bytes(const Scratch& largest, Index places, int threads) {
+  return static_cast<std::size_t>(places) * largest.shared_bytes +
+         static_cast<std::size_t>(threads) * largest.worker_bytes;
 }
 
 /// Of one sequence.
@@ -87,8 +87,8 @@ std::size_t prepared_bytes(const Layer& layer, Index key_heads) {
 }  // namespace
 
 std::size_t declared_scratch(const Layer& layer, Index batch, Index key_heads, int threads) {
-  const bool side_by_side = run_side_by_side(layer.calls() * batch, threads);
-  return arena_bytes(largest_scratch(layer), side_by_side, threads) +
+  const Index places = places_for(layer.calls() * batch, threads);
+  return arena_bytes(largest_scratch(layer), places, threads) +
          static_cast<std::size_t>(batch) * prepared_bytes(layer, key_heads);
 }
 
@@ -118,14 +118,14 @@ ConstView LayerOutput::of(Index sequence, Index head) const {
 
 struct Executor::Impl {
   Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads)
-      : layer(layer), input(input), team(std::max(threads, 1)) {
+      : layer(layer), input(input), team(std::max(threads, 1)), board(team.size()) {
     if (threads < 1)
       throw Error("threads = " + std::to_string(threads) + " (at least 1 is needed)");
     check_input(layer, input);
     for (Index sequence = 0; sequence < input.batch; ++sequence) {
       for (Index call = 0; call < layer.calls(); ++call) plan(sequence, call, tensors);
     }
-    side_by_side = run_side_by_side(static_cast<Index>(calls.size()), team.size());
+    places = places_for(static_cast<Index>(calls.size()), team.size());
     plan_preparations();
     allocate_arenas();
   }
@@ -191,29 +191,41 @@ struct Executor::Impl {
       largest.worker_bytes = std::max(largest.worker_bytes, planned.scratch.worker_bytes);
     }
     members = std::vector<MemberMemory>(static_cast<std::size_t>(team.size()));
-    for (MemberMemory& member : members) {
-      // Spread over the team, calls run one at a time and need one shared arena.
-      const bool shares = side_by_side || &member == &members.front();
-      member.allocate(shares ? largest.shared_bytes : 0, largest.worker_bytes);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const bool is_place = static_cast<Index>(i) < places;
+      members[i].allocate(is_place ? largest.shared_bytes : 0, largest.worker_bytes);
     }
   }
 
   /// Calls work(i, run) for every i in [0, count), where planned_of(i) is the call that it belongs
-  /// to: side by side, or one after the other with its tiles spread.
+  /// to. A member takes call after call; when there are no more, it takes tiles of those that
+  /// others still have.
   template <class PlannedOf, class Work>
   void for_each(Index count, PlannedOf planned_of, Work work) {
-    if (side_by_side) {
-      team.each(count, [&](Index i, int member) {
-        PlainRun run(members[static_cast<std::size_t>(member)], planned_of(i).scratch);
-        work(i, run);
-      });
-      return;
-    }
-    for (Index i = 0; i < count; ++i) {
-      SpreadRun run(team, members, planned_of(i).scratch);
-      work(i, run);
-    }
+    if (count == 0) return;
+    std::atomic<Index> next = 0;
+    board.begin(count);
+    team.each(team.size(), [&](Index, int member) {
+      MemberMemory& mine = memory_of(member);
+      try {
+        for (Index i = next++; i < count; i = next++) {
+          // With fewer places than members calls are no more than places.
+          const int place = places < team.size() ? static_cast<int>(i) : member;
+          MemberRun run(memory_of(place), mine, planned_of(i).scratch,
+                        team.size() > 1 ? &board.place(place) : nullptr);
+          work(i, run);
+          board.end_call();
+        }
+      } catch (...) {
+        next = count;
+        board.abandon();
+        throw;
+      }
+      help_others(board, mine);
+    });
   }
+
+  MemberMemory& memory_of(int member) { return members[static_cast<std::size_t>(member)]; }
 
   void run(LayerOutput& output, bool want_log_sum_exp) {
     if (want_log_sum_exp && !layer.gives_log_sum_exp()) {
@@ -317,7 +329,8 @@ struct Executor::Impl {
   const Layer& layer;
   const LayerInput& input;
   Team team;
-  bool side_by_side = true;
+  TileBoard board;
+  Index places = 0;
   std::vector<PlannedCall> calls;
   std::vector<Preparation> preparations;
   GuardedMemory prepared_memory;

@@ -39,8 +39,9 @@ std::size_t layout_bytes(const Layer& layer, const Problem& head_problem, Index 
 
 /// Runs a layer on an input. Memory for scratch, prepared keys and what `Scope::layer` needs put
 /// together is allocated and touched by the constructor, so that `run` allocates nothing of its
-/// own. Calls run side by side where there are at least as many as threads, otherwise one after the
-/// other with their tiles spread over the threads. Where query heads share keys, `prepare` is
+/// own. Each thread takes call after call; one that finds no more takes tiles of those that others
+/// still have, so that neither three heads on two threads nor one head on eight leaves a thread
+/// idle. Where query heads share keys, `prepare` is
 /// called once for those that share a variant without tensors of their own. Layer, input and
 /// tensors must outlive this.
 class Executor {
