@@ -42,10 +42,10 @@ class FloatProduct {
   ConstView values_of(Rows keys) const { return call_.v.row_range(keys.begin, keys.count); }
   /// The same of other values than the call's.
   ConstView converted(ConstView values) const { return values; }
-  /// Makes the weights of a row what `values` takes, in place.
-  static void convert_weights(float*, Index) {}
+  /// Makes the weights of row `r` what `values` takes, within the memory of rows up to it.
+  static void convert_weights(View, Index) {}
   /// A weight so converted.
-  static float weight(const float* row, Index key) { return row[key]; }
+  static float weight(ConstView weights, Index r, Index key) { return weights(r, key); }
 
  protected:
   const Call& call_;
@@ -120,7 +120,7 @@ class BlockedAttention : public DensePeer {
     void add_block(Rows keys) {
       const View scores(scores_, queries_.count, keys.count);
       product_.scores(queries_, keys, scores);
-      for (Index r = 0; r < queries_.count; ++r) weigh_row(r, keys, scores.row(r));
+      for (Index r = 0; r < queries_.count; ++r) weigh_row(r, keys, scores);
       multiply_values(keys, scores);
       const double pairs = static_cast<double>(queries_.count) * static_cast<double>(keys.count);
       worker_.executed.multiply_adds +=
@@ -136,8 +136,9 @@ class BlockedAttention : public DensePeer {
     }
 
     /// Scores of one row to weights, after what the row has so far is brought to its new maximum.
-    void weigh_row(Index r, Rows keys, float* row) {
+    void weigh_row(Index r, Rows keys, View scores) {
       namespace hw = HWY_NAMESPACE;
+      float* const row = scores.row(r);
       const Index seen = seen_keys(r, keys);
       std::fill(row + seen, row + keys.count, 0.0f);
       const float largest = hw::largest_of(row, seen);
@@ -147,7 +148,7 @@ class BlockedAttention : public DensePeer {
         if (!(largest <= maxima_[r])) raise_maximum(r, largest, keys.begin > 0);
         sums_[r] += hw::exp2_pass(row, seen, maxima_[r]);
       }
-      Product::convert_weights(row, keys.count);
+      Product::convert_weights(scores, r);
     }
 
     void raise_maximum(Index r, float largest, bool has_output) {
@@ -203,7 +204,7 @@ class BlockedAttention : public DensePeer {
         for (Index j = 0; j < seen_keys(r, keys); ++j) {
           for (Index c = 0; c < values.cols; ++c) {
             if (!std::isfinite(values(j, c)))
-              out(r, c) += Product::weight(weights.row(r), j) * values(j, c);
+              out(r, c) += Product::weight(weights, r, j) * values(j, c);
           }
         }
       }

@@ -1,9 +1,10 @@
 // peer_libtorch: dense attention by PyTorch's own function, one head at a time
-// (`_scaled_dot_product_attention`; in 1.13, which Debian has, that is the product of Q and K^T, the
-// softmax of the whole n x n matrix, and the product with V).
+// (`_scaled_dot_product_attention`; in 1.13, which Debian has, that is the product of Q and K^T,
+// the softmax of the whole n x n matrix, and the product with V).
 //
-// Set as well as a user can set it: AVX-512 kernels, of libtorch's own and of OpenBLAS where that is
-// the system's BLAS, and a heap that keeps large blocks instead of mapping them anew in every call.
+// Set as well as a user can set it: AVX-512 kernels, of libtorch's own and of OpenBLAS where that
+// is the system's BLAS, and a heap that keeps large blocks instead of mapping them anew in every
+// call.
 //
 // Causal problems are refused: 1.13 adds its mask to the scores, so a later token's NaN reaches
 // earlier queries; and so is any scale but its own.

@@ -12,8 +12,8 @@ namespace {
 
 /// [batch, heads, rows, cols], as the function wants it.
 at::Tensor tensor_of(const subquad::TorchMatrix& matrix) {
-  return at::from_blob(matrix.data, {1, 1, matrix.rows, matrix.cols},
-                       {0, 0, matrix.stride, 1}, at::kFloat);
+  return at::from_blob(matrix.data, {1, 1, matrix.rows, matrix.cols}, {0, 0, matrix.stride, 1},
+                       at::kFloat);
 }
 
 }  // namespace

@@ -11,9 +11,10 @@ struct TorchMatrix {
   long rows, cols, stride;
 };
 
-/// out = softmax(Q K^T / sqrt(dim)) V on the calling thread alone. Returns null, or what went wrong,
-/// which lasts until the thread's next call.
-using TorchAttention = const char* (*)(TorchMatrix q, TorchMatrix k, TorchMatrix v, TorchMatrix out);
+/// out = softmax(Q K^T / sqrt(dim)) V on the calling thread alone. Returns null, or what went
+/// wrong, which lasts until the thread's next call.
+using TorchAttention = const char* (*)(TorchMatrix q, TorchMatrix k, TorchMatrix v,
+                                       TorchMatrix out);
 inline constexpr const char* kTorchAttention = "subquad_torch_attention";
 /// "1.13.1".
 using TorchVersion = const char* (*)();
