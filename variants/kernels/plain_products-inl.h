@@ -81,13 +81,14 @@ class PlainProducts {
     return false;
   }
 
-  /// Takes values, all of them finite, from where they lie, if rows are whole vectors, aligned
-  /// (each load would otherwise touch two cache lines), and follow one another (rows further apart
-  /// fall into few sets of the cache).
-  bool use_values(MatrixView<const T> values) {
+  /// Takes values from where they lie, if all of them are finite (`known` to be, or looked at) and
+  /// rows are whole vectors, aligned (each load would otherwise touch two cache lines), and follow
+  /// one another (rows further apart fall into few sets of the cache).
+  bool use_values(MatrixView<const T> values, bool known) {
     const bool aligned =
         reinterpret_cast<std::uintptr_t>(values.data) % (kLanes<T> * sizeof(T)) == 0;
     if (!aligned || values.cols != value_stride_ || values.stride != value_stride_) return false;
+    if (!known && !all_finite(values.data, values.rows * values.cols)) return false;
     values_ = values.data;
     return true;
   }

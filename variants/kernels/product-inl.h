@@ -217,10 +217,19 @@ template <class T>
 bool all_finite(const T* values, Index count) {
   const Tag<T> d;
   const auto zero = hn::Zero(d);
-  auto check = zero;
-  for (Index i = 0; i < count; i += kLanes<T>) {
-    check = hn::MulAdd(load_first(values + i, std::min(kLanes<T>, count - i), T{0}), zero, check);
+  Vec<T> checks[4] = {zero, zero, zero, zero};
+  Index i = 0;
+  for (; i + 4 * kLanes<T> <= count; i += 4 * kLanes<T>) {
+    SUBQUAD_UNROLL
+    for (Index part = 0; part < 4; ++part) {
+      checks[part] = hn::MulAdd(hn::LoadU(d, values + i + part * kLanes<T>), zero, checks[part]);
+    }
   }
+  for (; i < count; i += kLanes<T>) {
+    const auto last = load_first(values + i, std::min(kLanes<T>, count - i), T{0});
+    checks[0] = hn::MulAdd(last, zero, checks[0]);
+  }
+  const auto check = hn::Add(hn::Add(checks[0], checks[1]), hn::Add(checks[2], checks[3]));
   return hn::AllTrue(d, hn::Eq(check, zero));
 }
 

@@ -143,15 +143,6 @@ HWY_INLINE Vec<float> exp_of(Vec<float> x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, Constants::kLowestExp)), power);
 }
 
-/// Asks for the cache line at `address`, to be put into the second-level cache.
-HWY_INLINE void prefetch(const void* address) {
-#if defined(__GNUC__)
-  __builtin_prefetch(address, /*rw=*/0, /*locality=*/2);
-#else
-  static_cast<void>(address);
-#endif
-}
-
 /// The first `count` lanes of memory, `other` in the rest, which is not read.
 template <class T>
 HWY_INLINE Vec<T> load_first(const T* from, Index count, T other) {
@@ -164,6 +155,19 @@ template <class T>
 HWY_INLINE void store_first(Vec<T> value, Index count, T* to) {
   const Tag<T> d;
   hn::BlendedStore(value, hn::FirstN(d, static_cast<std::size_t>(count)), d, to);
+}
+
+/// Sum of one vector's lanes at `from`, in double.
+HWY_INLINE double sum_in_double(const float* from) {
+  const Tag<double> d;
+  const hn::Rebind<float, Tag<double>> floats;
+  const auto low = hn::PromoteTo(d, hn::LoadU(floats, from));
+  const auto high = hn::PromoteTo(d, hn::LoadU(floats, from + kLanes<double>));
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(low, high)));
+}
+HWY_INLINE double sum_in_double(const double* from) {
+  const Tag<double> d;
+  return hn::GetLane(hn::SumOfLanes(d, hn::LoadU(d, from)));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -64,15 +64,14 @@ class SoftmaxTile {
       return block;
     };
     for (std::size_t begin = 0; begin < singles.size(); begin += kBlock) {
-      attend_block(block_at(begin), block_at(begin + kBlock));
+      attend_block(block_at(begin));
     }
   }
 
   void finish() {
     const Index columns = inputs_.out.cols;
     for (Index i = 0; i < rows_.count; ++i) {
-      double sum = 0;
-      for (Index l = 0; l < kLanes<T>; ++l) sum += sums_[i * kLanes<T> + l];
+      const double sum = sum_in_double(sums_ + i * kLanes<T>);
       // No key seen: the sum is 0, and so are the outputs.
       const auto factor = hn::Set(d_, sum == 0 ? T{0} : static_cast<T>(1 / sum));
       const T* const from = products_.outputs(i);
@@ -136,18 +135,17 @@ class SoftmaxTile {
       return block;
     };
     for (Index begin = first; begin < seen.high; begin += kBlock) {
-      attend_block(block_at(begin), block_at(begin + kBlock));
+      attend_block(block_at(begin));
     }
   }
 
-  /// Keys and values of the next block are on their way from memory while this one is treated.
-  void attend_block(const KeyBlock& block, const KeyBlock& next) {
+  void attend_block(const KeyBlock& block) {
     if (seen_by_any(block).empty()) return;
     const bool edited = edit_ != nullptr && edit_->edits(block.seen);
     const bool finite = pack(block, edited);
     const bool whole = sees_all(block);
     Group groups[Products::kGroups];
-    Index count = 0, fetched = 0;
+    Index count = 0;
     for (Index row = 0; row < rows_.count; row += Products::kGroupRows) {
       Group& group = groups[count];
       const Index rows = std::min(Products::kGroupRows, rows_.count - row);
@@ -155,8 +153,6 @@ class SoftmaxTile {
                     : group_at(block, row, rows, count);
       if (!group.all.empty()) ++count;
       if (count == 0 || (count < Products::kGroups && row + rows < rows_.count)) continue;
-      const Index due = next.count * (row + rows) / rows_.count;
-      for (; fetched < due; ++fetched) fetch(next, fetched);
       attend_groups(block, {groups, static_cast<std::size_t>(count)}, edited, finite);
       count = 0;
     }
@@ -167,16 +163,6 @@ class SoftmaxTile {
     const Interval first = visible(block, position(0), inputs_.causal);
     const Interval last = visible(block, position(rows_.count - 1), inputs_.causal);
     return Interval{last.low, first.high}.contains({0, kBlock});
-  }
-
-  /// Lane `lane` of a block.
-  void fetch(const KeyBlock& block, Index lane) const {
-    constexpr Index kLine = 64 / sizeof(T);
-    const T* const k = block.packed >= 0 ? packed_keys(block) + lane * inputs_.k.cols
-                                         : inputs_.k.row(block.key(lane));
-    for (Index c = 0; c < inputs_.k.cols; c += kLine) prefetch(k + c);
-    const T* const v = inputs_.v.row(block.key(lane));
-    for (Index c = 0; c < inputs_.v.cols; c += kLine) prefetch(v + c);
   }
 
   const T* packed_keys(const KeyBlock& block) const {
@@ -209,11 +195,14 @@ class SoftmaxTile {
     }
     if (block.packed >= 0) {
       products_.use_keys(packed_keys(block));
-      const MatrixView<const T> values = inputs_.v.row_range(block.span.begin, block.count);
-      if (inputs_.finite_values[block.packed] && products_.use_values(values)) return true;
     } else {
       for (Index j = 0; j < block.count; ++j) lines_[j] = inputs_.k.row(block.key(j));
       products_.pack_keys(lines_, block.count);
+    }
+    if (block.singles == nullptr && block.span.step == 1) {
+      const MatrixView<const T> values = inputs_.v.row_range(block.span.begin, block.count);
+      const bool known = block.packed >= 0 && inputs_.finite_values[block.packed];
+      if (products_.use_values(values, known)) return true;
     }
     for (Index j = 0; j < block.count; ++j) lines_[j] = inputs_.v.row(block.key(j));
     return products_.pack_values(lines_, block.count, inputs_.v.cols);
@@ -225,17 +214,18 @@ class SoftmaxTile {
     for (const Group& group : groups) {
       for (Index r = 0; r < group.rows; ++r) {
         T* const scores = products_.scores(group, r);
-        if (group.masked) {
-          mask(group, visible(block, position(group.first + r), inputs_.causal), scores);
-        }
+        const Index row = group.first + r;
         if constexpr (std::is_same_v<T, float>) {
-          if (edited) this->edit(block, group.first + r, scores);
+          if (edited) this->edit(block, row, scores);
         }
         if (edit_ != nullptr) to_log2(group, scores);
+        if (group.masked) {
+          mask(group, visible(block, position(row), inputs_.causal), scores);
+        }
         if (group.vectors == kVectors) {
-          exponentiate<true>(group, group.first + r, scores);
+          exponentiate(row, scores, std::integral_constant<Index, kVectors>());
         } else {
-          exponentiate<false>(group, group.first + r, scores);
+          exponentiate(row, scores + group.first_vector * kLanes<T>, group.vectors);
         }
       }
     }
@@ -246,14 +236,20 @@ class SoftmaxTile {
     }
   }
 
-  void mask(const Group& group, Interval seen, T* scores) const {
-    const auto low = hn::Set(d_, static_cast<T>(seen.low));
-    const auto high = hn::Set(d_, static_cast<T>(seen.high));
-    for (Index v = group.first_vector; v < group.first_vector + group.vectors; ++v) {
+  /// Lanes outside `seen` become -infinity.
+  HWY_INLINE void mask(const Group& group, Interval seen, T* scores) const {
+    const auto nothing = hn::Set(d_, kMinusInfinity);
+    const Index end = group.first_vector + group.vectors;
+    for (Index v = group.first_vector; v < end && v * kLanes<T> < seen.low; ++v) {
       T* const at = scores + v * kLanes<T>;
-      const auto lane = hn::Iota(d_, static_cast<T>(v * kLanes<T>));
-      const auto kept = hn::And(hn::Ge(lane, low), hn::Lt(lane, high));
-      hn::StoreU(hn::IfThenElse(kept, hn::LoadU(d_, at), hn::Set(d_, kMinusInfinity)), d_, at);
+      const auto before = hn::FirstN(d_, static_cast<std::size_t>(seen.low - v * kLanes<T>));
+      hn::StoreU(hn::IfThenElse(before, nothing, hn::LoadU(d_, at)), d_, at);
+    }
+    for (Index v = end - 1; v >= group.first_vector && (v + 1) * kLanes < T >> seen.high; --v) {
+      T* const at = scores + v * kLanes<T>;
+      const Index kept = std::max<Index>(0, seen.high - v * kLanes<T>);
+      const auto first = hn::FirstN(d_, static_cast<std::size_t>(kept));
+      hn::StoreU(hn::IfThenElse(first, hn::LoadU(d_, at), nothing), d_, at);
     }
   }
 
@@ -272,13 +268,11 @@ class SoftmaxTile {
     }
   }
 
-  /// Scores of one row to exponentials of their distance to the running maximum.
-  template <bool kWhole>
-  HWY_INLINE void exponentiate(const Group& group, Index row, T* scores) {
-    const Index begin = kWhole ? 0 : group.first_vector;
-    const Index end = kWhole ? kVectors : group.first_vector + group.vectors;
-    auto largest = hn::LoadU(d_, scores + begin * kLanes<T>);
-    for (Index v = begin + 1; v < end; ++v) {
+  /// Some vectors of scores of one row to exponentials of their distance to the running maximum.
+  template <class Count>
+  HWY_INLINE void exponentiate(Index row, T* scores, Count vectors) {
+    auto largest = hn::LoadU(d_, scores);
+    for (Index v = 1; v < vectors; ++v) {
       largest = hn::Max(largest, hn::LoadU(d_, scores + v * kLanes<T>));
     }
     if (HWY_UNLIKELY(!hn::AllFalse(d_, hn::Gt(largest, hn::Set(d_, maxima_[row] + kSlack))))) {
@@ -287,21 +281,23 @@ class SoftmaxTile {
     // A row that has seen nothing yet keeps its maximum of -infinity; its scores are all -infinity.
     const T maximum = maxima_[row];
     const auto shift = hn::Set(d_, maximum == kMinusInfinity ? T{0} : maximum);
-    auto sum = hn::Zero(d_);
-    for (Index v = begin; v < end; ++v) {
+    auto sum = hn::LoadU(d_, sums_ + row * kLanes<T>);
+    for (Index v = 0; v < vectors; ++v) {
       T* const at = scores + v * kLanes<T>;
       const auto power = exp2_of<T>(hn::Sub(hn::LoadU(d_, at), shift));
       hn::StoreU(power, d_, at);
       sum = hn::Add(sum, power);
     }
-    T* const sum_at = sums_ + row * kLanes<T>;
-    hn::StoreU(hn::Add(hn::LoadU(d_, sum_at), sum), d_, sum_at);
+    hn::StoreU(sum, d_, sums_ + row * kLanes<T>);
   }
 
-  HWY_NOINLINE void raise_maximum(Index row, T maximum) {
+  HWY_INLINE void raise_maximum(Index row, T maximum) {
     const T old = maxima_[row];
     maxima_[row] = maximum;
-    if (old == kMinusInfinity) return;  // all sums are still 0
+    if (old != kMinusInfinity) rescale(row, old, maximum);  // otherwise all sums are still 0
+  }
+
+  HWY_NOINLINE void rescale(Index row, T old, T maximum) {
     const auto factor = exp2_of<T>(hn::Set(d_, old - maximum));
     T* const sums = sums_ + row * kLanes<T>;
     hn::StoreU(hn::Mul(hn::LoadU(d_, sums), factor), d_, sums);
