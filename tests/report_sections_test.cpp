@@ -25,7 +25,12 @@ std::vector<Record> rich_run() {
   std::vector<Record> records = synthetic_run();
   for (Record& record : records) {
     record.machine = record.problem.dim == 64 ? "0123456789abcdef" : "fedcba9876543210";
-    for (Round& round : record.rounds) round.call_ns = {round.time_ns};
+    record.exponential_flops = 30;
+    record.memory_bytes_per_s = 1e10;
+    for (Round& round : record.rounds) {
+      round.call_ns = {round.time_ns};
+      round.peak_gflops = 200;
+    }
     if (record.family != "lsh") continue;
     const std::vector<double> error = record.error["relative_error"];
     record.error_deviation = {{"relative_error", std::vector(error.size(), 0.01)}};
@@ -100,6 +105,38 @@ TEST(ReportSections, SpreadIsADetail) {
   EXPECT_THAT(text_of(rich_run(), {.details = true}),
               AllOf(HasSubstr("Where the spread comes from"), HasSubstr("random effects")));
   EXPECT_THAT(text_of(synthetic_run(), {.details = true}), Not(HasSubstr("spread")));
+}
+
+TEST(ReportSections, WhatIsMadeOfTheMachineIsADetail) {
+  EXPECT_THAT(text_of(rich_run()), AllOf(Not(HasSubstr("% of peak")),
+                                         HasSubstr("--details also says what is made of the")));
+  // 4 and 5 multiply-adds a nanosecond, but for the noise: 8 and 10 GFLOP/s of 200.
+  const std::string text = text_of(rich_run(), {.details = true});
+  EXPECT_THAT(text, HasSubstr("What is made of the machine"));
+  EXPECT_THAT(text.substr(text.find("What is made")),
+              ::testing::ContainsRegex("dense +512 +7[.]8. +9[.]8. +200 +3[.]9. .3[.]8. 4[.]00. "));
+  EXPECT_THAT(text_of(synthetic_run(), {.details = true}), Not(HasSubstr("% of peak")));
+}
+
+TEST(ReportSections, RooflinesAreInJsonAndCsv) {
+  std::vector<Record> records = {make_anchor(std::vector<double>(6, 1e6))};
+  records[0].memory_bytes_per_s = 1e10;
+  records[0].useful_bytes = 5e6;  // half a millisecond
+  for (Round& round : records[0].rounds) round.peak_gflops = 160;
+  // 16e6 flops in a millisecond.
+  const auto json = nlohmann::json::parse(report(records, {.format = ReportFormat::json}));
+  const auto& roofline = json["tables"][0]["rows"][0]["roofline"];
+  EXPECT_DOUBLE_EQ(roofline["useful_share_of_peak"]["median"], 0.1);
+  EXPECT_DOUBLE_EQ(roofline["share_of_attainable"]["median"], 0.5);
+  EXPECT_DOUBLE_EQ(roofline["attainable_gflops"], 32);
+  EXPECT_DOUBLE_EQ(roofline["flops_per_byte"], 3.2);
+  const std::string csv = report(records, {.format = ReportFormat::csv});
+  EXPECT_THAT(csv, AllOf(HasSubstr(",peak,GFLOP/s,round 5,160\n"),
+                         HasSubstr(",useful_share_of_peak,1,,0.1\n"),
+                         HasSubstr(",attainable_rate,GFLOP/s,,32\n")));
+  records[0].rounds.front().peak_gflops = 0;  // left out, others stay
+  EXPECT_THAT(report(records, {.format = ReportFormat::csv}),
+              HasSubstr(",share_of_attainable,1,,0.5\n"));
 }
 
 TEST(ReportSections, ABudgetReplacesTheTables) {

@@ -87,7 +87,9 @@ const CommandRegistrar registrar([]() -> Command {
                   {"memory", "BYTES", "budget: scratch and parameters together, as 64MiB"},
                   {"causal", "BOOL", "only causal problems, or only others"},
                   {"length", "N...", "only these numbers of keys"},
-                  {"details", "", "also where the spread over draws and seeds comes from"},
+                  {"details", "",
+                   "also what is made of the machine, and where the spread over draws and seeds "
+                   "comes from"},
                   plugin_option()},
       .min_words = 1,
       .max_words = 1000,

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "measuring/metrics.h"
+#include "measuring/roofline.h"
 #include "report/render.h"
 #include "report/rounds.h"
 
@@ -59,6 +60,18 @@ void add_heads(Lines& lines, const HeadFigures& figures, std::string_view prefix
   }
 }
 
+void add_roofline(Lines& lines, const Record& r) {
+  if (rooflines(r).empty()) return;
+  const Roofline median = median_roofline(r);
+  lines.add("useful_rate", "GFLOP/s", "", median.useful_gflops);
+  lines.add("executed_rate", "GFLOP/s", "", median.executed_gflops);
+  lines.add("intensity", "1/B", "", median.intensity);
+  lines.add("useful_share_of_peak", "1", "", median.useful_share);
+  lines.add("executed_share_of_peak", "1", "", median.executed_share);
+  lines.add("attainable_rate", "GFLOP/s", "", median.attainable_gflops);
+  lines.add("share_of_attainable", "1", "", median.attainable_share);
+}
+
 void add_record(std::string& text, const Row& row, const Record& r) {
   Lines lines(text, row, r);
   if (!finished(r)) {
@@ -72,6 +85,8 @@ void add_record(std::string& text, const Row& row, const Record& r) {
     for (std::size_t i = 0; i < round.call_ns.size(); ++i) {
       lines.add("call_time", "ns", fmt::format("{} call {}", of, i), round.call_ns[i]);
     }
+    if (round.peak_gflops > 0) lines.add("peak", "GFLOP/s", of, round.peak_gflops);
+    if (round.bf16_peak_gflops > 0) lines.add("bf16_peak", "GFLOP/s", of, round.bf16_peak_gflops);
     if (round.anchor_ns <= 0) continue;
     lines.add("anchor_time", "ns", of, round.anchor_ns);
     if (r.status == Status::ok && round.time_ns > 0) {
@@ -93,6 +108,8 @@ void add_record(std::string& text, const Row& row, const Record& r) {
   lines.add("useful_exponentials", "1", "", r.useful_exponentials);
   lines.add("executed_multiply_adds", "1", "", r.executed_multiply_adds);
   lines.add("executed_exponentials", "1", "", r.executed_exponentials);
+  lines.add("executed_bf16_multiply_adds", "1", "", r.executed_bf16_multiply_adds);
+  add_roofline(lines, r);
   const auto bytes = [&](std::string_view figure, std::uint64_t value) {
     lines.add(figure, "B", "", static_cast<double>(value));
   };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "report/units.h"
 #include "texts/counted.h"
@@ -61,6 +62,32 @@ void add_to_group(Grid& grid, const std::string& target, Grid::Line line) {
   grid.groups.back().lines.push_back(std::move(line));
 }
 
+std::vector<const Row*> rows_over_lengths(const std::vector<const Table*>& tables,
+                                          bool (*wanted)(const Row&)) {
+  std::vector<const Row*> rows;
+  std::map<std::string, std::size_t> place;  // of a variant: where it appears first
+  for (const Table* table : tables) {
+    for (const Row& row : table->rows) {
+      if (!wanted(row)) continue;
+      place.emplace(row.first().variant, place.size());
+      rows.push_back(&row);
+    }
+  }
+  std::stable_sort(rows.begin(), rows.end(), [&](const Row* a, const Row* b) {
+    return place.at(a->first().variant) < place.at(b->first().variant);
+  });
+  return rows;
+}
+
+Grid grid_over_lengths(const std::vector<const Table*>& tables, const Summary& summary) {
+  std::vector<Index> lengths;
+  for (const Table* table : tables) lengths.push_back(table->first().problem.keys);
+  Grid grid;
+  grid.title = title_of(tables.front()->first(), lengths, summary);
+  grid.shape = shape_of(tables.front()->first(), tables.front()->anchor);
+  return grid;
+}
+
 int note_number(std::vector<std::string>& notes, const std::string& text) {
   const auto found = std::find(notes.begin(), notes.end(), text);
   const auto number = static_cast<int>(found - notes.begin()) + 1;
@@ -73,13 +100,17 @@ std::vector<Section> sections(const Summary& summary, Width width) {
   if (summary.options.budget) return {budget_section(summary, width)};
   std::vector<Section> all = {table_section(summary, width)};
   if (!summary.scaling.empty()) all.push_back(scaling_section(summary));
-  Section spread = spread_section(summary);
-  if (spread.grids.empty()) return all;
-  if (summary.options.details) {
-    all.push_back(std::move(spread));
-  } else {
+  std::vector<std::string> further;
+  const auto add = [&](Section section, const char* what) {
+    if (section.grids.empty()) return;
+    further.emplace_back(what);
+    if (summary.options.details) all.push_back(std::move(section));
+  };
+  add(roofline_section(summary), "what is made of the machine");
+  add(spread_section(summary), "where the spread over draws and seeds comes from");
+  if (!summary.options.details && !further.empty()) {
     all.back().legend.push_back(
-        "--details also says where the spread over draws and seeds comes from.");
+        fmt::format("--details also says {}.", fmt::join(further, ", and ")));
   }
   return all;
 }

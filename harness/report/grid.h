@@ -49,6 +49,7 @@ std::vector<Section> sections(const Summary& summary, Width width);
 Section table_section(const Summary& summary, Width width);
 Section scaling_section(const Summary& summary);
 Section spread_section(const Summary& summary);
+Section roofline_section(const Summary& summary);
 Section budget_section(const Summary& summary, Width width);
 
 /// What sections share.
@@ -61,6 +62,11 @@ std::string title_of(const Record& record, const std::vector<Index>& lengths,
 std::string shape_of(const Record& record, const std::string& anchor);
 /// Adds the line to the group of its target, which is the last one or new.
 void add_to_group(Grid& grid, const std::string& target, Grid::Line line);
+/// Rows of tables that differ in their length alone, a variant's lengths together.
+std::vector<const Row*> rows_over_lengths(const std::vector<const Table*>& tables,
+                                          bool (*wanted)(const Row&));
+/// A grid of such tables, with title and shape.
+Grid grid_over_lengths(const std::vector<const Table*>& tables, const Summary& summary);
 /// Number of the note that says `text`, added if it is new.
 int note_number(std::vector<std::string>& notes, const std::string& text);
 

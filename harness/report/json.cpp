@@ -34,6 +34,17 @@ Json to_json(const std::optional<Spread>& spread) {
           {"relative_time_deviation_input", to_json(spread->input_time)}};
 }
 
+Json to_json(const std::optional<RowRoofline>& roofline) {
+  if (!roofline) return nullptr;
+  return {{"peak_gflops", roofline->peak_gflops},
+          {"bf16_peak_gflops", roofline->bf16_peak_gflops},
+          {"useful_share_of_peak", to_json(std::optional(roofline->useful_share))},
+          {"executed_share_of_peak", to_json(std::optional(roofline->executed_share))},
+          {"flops_per_byte", roofline->intensity},
+          {"attainable_gflops", roofline->attainable_gflops},
+          {"share_of_attainable", to_json(std::optional(roofline->attainable_share))}};
+}
+
 Json to_json(const std::optional<Exponent>& exponent) {
   if (!exponent) return nullptr;
   Json json = {{"exponent", exponent->value}, {"margin", to_json(exponent->margin)}};
@@ -126,6 +137,7 @@ Json to_json(const Row& row, bool unbeaten) {
           {"useful_flops_per_second", to_json(row.useful_flops)},
           {"executed_flops_per_second", to_json(row.executed_flops)},
           {"efficiency", to_json(row.efficiency)},
+          {"roofline", to_json(row.roofline)},
           {"scratch_bytes", to_json(row.scratch_bytes)},
           {"parameter_bytes", to_json(row.parameter_bytes)},
           {"heap_allocations", row.heap_allocations},

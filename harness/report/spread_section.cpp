@@ -1,7 +1,3 @@
-#include <fmt/format.h>
-
-#include <algorithm>
-
 #include "report/grid.h"
 #include "report/units.h"
 
@@ -37,33 +33,14 @@ Grid::Line make_line(const Row& row, std::vector<std::string>& notes) {
   return line;
 }
 
-/// Rows with a spread of tables that differ in their length alone, a variant's lengths together.
+bool has_spread(const Row& row) { return row.spread.has_value(); }
+
 Grid make_grid(const std::vector<const Table*>& tables, const Summary& summary) {
-  std::vector<Index> lengths;
-  std::vector<const Row*> rows;
-  for (const Table* table : tables) {
-    for (const Row& row : table->rows) {
-      if (row.spread) rows.push_back(&row);
-    }
-    lengths.push_back(table->first().problem.keys);
-  }
-  const auto place = [&](const Row* row) {
-    return std::find_if(
-               rows.begin(), rows.end(),
-               [&](const Row* other) { return other->first().variant == row->first().variant; }) -
-           rows.begin();
-  };
-  std::vector<std::pair<std::ptrdiff_t, const Row*>> ordered;
-  for (const Row* row : rows) ordered.emplace_back(place(row), row);
-  std::stable_sort(ordered.begin(), ordered.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  Grid grid;
-  grid.title = title_of(tables.front()->first(), lengths, summary);
-  grid.shape = shape_of(tables.front()->first(), tables.front()->anchor);
+  Grid grid = grid_over_lengths(tables, summary);
   grid.columns = {{"", "n"},           {"", "seeds"},        {"", "draws"},
                   {"mean", "error"},   {"error:", "method"}, {"error:", "input"},
                   {"time:", "timing"}, {"time:", "input"}};
-  for (const auto& [_, row] : ordered) {
+  for (const Row* row : rows_over_lengths(tables, has_spread)) {
     add_to_group(grid, row->first().target, make_line(*row, grid.notes));
   }
   return grid;

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "measuring/metrics.h"
+#include "measuring/roofline.h"
 #include "measuring/statistics.h"
 #include "report/rounds.h"
 #include "report/selection.h"
@@ -60,6 +61,37 @@ std::optional<Estimate> over_heads(const std::vector<const Record*>& seeds,
   Estimate estimate = range_of(all);
   estimate.median = median(medians);
   return estimate;
+}
+
+/// Of the roofline of each round.
+std::optional<Estimate> over_rounds(const std::vector<const Record*>& seeds,
+                                    double Roofline::*figure) {
+  return over_seeds(seeds, [figure](const Record& record) {
+    std::vector<double> values;
+    for (const Roofline& round : rooflines(record)) values.push_back(round.*figure);
+    return values;
+  });
+}
+
+std::optional<double> over_rounds(const std::vector<const Record*>& seeds, double Round::*figure) {
+  const auto estimate = over_seeds(seeds, [figure](const Record& record) {
+    std::vector<double> values;
+    for (const Round& round : record.rounds) values.push_back(round.*figure);
+    return values;
+  });
+  return estimate ? std::optional(estimate->median) : std::nullopt;
+}
+
+std::optional<RowRoofline> roofline_over(const std::vector<const Record*>& seeds) {
+  const auto share = over_rounds(seeds, &Roofline::useful_share);
+  if (!share) return std::nullopt;
+  return RowRoofline{.peak_gflops = *over_rounds(seeds, &Round::peak_gflops),
+                     .bf16_peak_gflops = *over_rounds(seeds, &Round::bf16_peak_gflops),
+                     .useful_share = *share,
+                     .executed_share = *over_rounds(seeds, &Roofline::executed_share),
+                     .attainable_share = *over_rounds(seeds, &Roofline::attainable_share),
+                     .intensity = over_rounds(seeds, &Roofline::intensity)->median,
+                     .attainable_gflops = over_rounds(seeds, &Roofline::attainable_gflops)->median};
 }
 
 template <class Figure>
@@ -123,6 +155,7 @@ void add_figures(Row& row) {
                            return r.executed_multiply_adds;
                          });
   }
+  row.roofline = roofline_over(seeds);
   row.scratch_bytes = median_over(seeds, [](const Record& r) {
     return static_cast<double>(r.scratch_bytes + r.heap_bytes + r.choice_bytes + r.layout_bytes);
   });

@@ -14,6 +14,13 @@
 
 namespace subquad {
 
+/// What a variant makes of the machine, as in `Roofline`.
+struct RowRoofline {
+  double peak_gflops = 0, bf16_peak_gflops = 0;  ///< measured beside it
+  Estimate useful_share, executed_share, attainable_share;
+  double intensity = 0, attainable_gflops = 0;
+};
+
 /// One variant in a table: the records of its seeds and what they come to. Figures that were not
 /// taken, or that the status forbids to print, are empty.
 struct Row {
@@ -29,6 +36,7 @@ struct Row {
   /// Median over rounds of the anchor's time over the variant's in the same round.
   std::optional<Estimate> speed_up;
   std::optional<double> useful_flops, executed_flops;  ///< per second, 2 per multiply-add
+  std::optional<RowRoofline> roofline;                 ///< where the peak was measured
   /// Measured speed-up over the one that useful multiply-adds predict.
   std::optional<double> efficiency;
   std::optional<double> scratch_bytes;    ///< arenas, and what was allocated beside them
