@@ -23,8 +23,8 @@ struct TileWork {
 class TileBoard;
 
 /// The tiles of one call at a time, for its owner and for whoever has nothing else to do. They are
-/// handed out from the last to the first: where a mask makes later ones longer, short ones are left
-/// for the end, when members wait for one another.
+/// handed out in order, so that a variant whose tiles differ can put long ones first: members then
+/// end together.
 class alignas(128) OpenTiles {
  public:
   explicit OpenTiles(TileBoard& board) : board_(board) {}
@@ -42,7 +42,10 @@ class alignas(128) OpenTiles {
   /// For the owner and for those who have joined.
   const TileWork& work() const { return work_; }
   /// The next tile to do; negative if there is none.
-  Index next() { return --left_; }
+  Index next() {
+    const Index left = --left_;
+    return left < 0 ? -1 : work_.tiles - 1 - left;
+  }
   Index left() const { return left_; }
   /// An exception of a tile: the rest is left out.
   void fail(std::exception_ptr exception);

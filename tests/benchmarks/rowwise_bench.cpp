@@ -1,0 +1,44 @@
+// Passes over rows: exponentials and memory.
+
+#include "bench.h"
+#include "kernels/rowwise.h"
+
+namespace subquad::bench {
+namespace {
+
+/// One pass over a row of so many values, which is brought back first where the pass changes it.
+template <class Pass>
+void time_pass(benchmark::State& state, double exponentials, double bytes_per_value, Pass pass) {
+  const Index count = state.range(0);
+  Matrix row(1, count);
+  const auto values = static_cast<double>(count);
+  time_work(state, {.exponentials = exponentials * values}, {}, bytes_per_value * values,
+            [&] { pass(std::span<float>(row.values())); });
+}
+
+void exp_minus_row(benchmark::State& state) {
+  // Results of one pass, from 0 to 1, are the values of the next.
+  time_pass(state, 1, 8,
+            [](std::span<float> values) { benchmark::DoNotOptimize(exp_minus(values, 1)); });
+}
+void softmax_row(benchmark::State& state) {
+  time_pass(state, 1, 8,
+            [](std::span<float> values) { benchmark::DoNotOptimize(softmax_in_place(values)); });
+}
+void max_row(benchmark::State& state) {
+  time_pass(state, 0, 4, [](std::span<float> values) { benchmark::DoNotOptimize(max_of(values)); });
+}
+void scale_row(benchmark::State& state) {
+  time_pass(state, 0, 8, [](std::span<float> values) { scale_by(values, 0.9999999f); });
+}
+
+void row_lengths(benchmark::internal::Benchmark* bench) {
+  bench->ArgName("n")->Arg(512)->Arg(4096)->Arg(1 << 20);
+}
+BENCHMARK(exp_minus_row)->Name("rowwise/exp_minus")->Apply(row_lengths);
+BENCHMARK(softmax_row)->Name("rowwise/softmax_in_place")->Apply(row_lengths);
+BENCHMARK(max_row)->Name("rowwise/max_of")->Apply(row_lengths);
+BENCHMARK(scale_row)->Name("rowwise/scale_by")->Apply(row_lengths);
+
+}  // namespace
+}  // namespace subquad::bench
