@@ -32,7 +32,7 @@ LayerInput input_of(const Shape& shape, std::vector<Index> lengths = {}) {
                    .value_dim = shape.value_dim,
                    .lengths = std::move(lengths)};
   Generator random(5);
-  const auto fill = [&](std::vector<float>& values, Index heads, Index rows, Index cols) {
+  const auto fill = [&](AlignedFloats& values, Index heads, Index rows, Index cols) {
     values.resize(static_cast<std::size_t>(shape.batch * heads * rows * cols));
     for (float& value : values) value = static_cast<float>(random.normal());
   };
@@ -152,7 +152,7 @@ TEST(Executor, PaddingIsNeverSeenAndLeavesZeros) {
 TEST(Executor, ShorterSequenceIsAsIfAlone) {
   const LayerInput ragged = input_of({.batch = 2}, {13, 6});
   LayerInput alone = input_of({.batch = 1, .queries = 6, .keys = 6});
-  const auto cut = [](const std::vector<float>& from, std::vector<float>& to, Index cols) {
+  const auto cut = [](const AlignedFloats& from, AlignedFloats& to, Index cols) {
     for (Index h = 0; h < 4; ++h) {
       std::copy_n(from.begin() + (4 + h) * 13 * cols, 6 * cols, to.begin() + h * 6 * cols);
     }

@@ -106,9 +106,9 @@ struct Cut {
   Selection batch, heads, rows;
 };
 
-std::vector<float> cut(const std::vector<float>& packed, Index heads, Index rows, Index cols,
-                       const Cut& chosen) {
-  std::vector<float> out;
+AlignedFloats cut(const AlignedFloats& packed, Index heads, Index rows, Index cols,
+                  const Cut& chosen) {
+  AlignedFloats out;
   out.reserve(static_cast<std::size_t>(chosen.batch.count() * chosen.heads.count() *
                                        chosen.rows.count() * cols));
   for (Index b = chosen.batch.begin; b < chosen.batch.end; ++b) {

@@ -59,7 +59,7 @@ LayerInput sized(const InputRequest& request) {
 }
 
 /// The matrix number `number` of a packed tensor.
-View matrix(std::vector<float>& packed, Index number, Index rows, Index cols) {
+View matrix(AlignedFloats& packed, Index number, Index rows, Index cols) {
   return {packed.data() + number * rows * cols, rows, cols};
 }
 

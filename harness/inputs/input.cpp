@@ -8,7 +8,7 @@
 namespace subquad {
 namespace {
 
-ConstView matrix(const std::vector<float>& packed, Index number, Index rows, Index cols) {
+ConstView matrix(const AlignedFloats& packed, Index number, Index rows, Index cols) {
   return {packed.data() + number * rows * cols, rows, cols};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,13 +13,28 @@
 
 namespace subquad {
 
+/// Memory that begins on a cache line, as a careful program would have it.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{64}));
+  }
+  void deallocate(T* memory, std::size_t) { ::operator delete (memory, std::align_val_t{64}); }
+  friend bool operator==(const LineAllocator&, const LineAllocator&) { return true; }
+};
+using AlignedFloats = std::vector<float, LineAllocator<float>>;
+
 /// Q, K, V of one layer: [batch, heads, rows, columns], row-major. K and V may have fewer heads
 /// than Q (grouped queries): query head h reads key head h / (heads / key_heads).
 struct LayerInput {
   Index batch = 1, heads = 1, key_heads = 1;
   Index queries = 0, keys = 0, dim = 0, value_dim = 0, x_dim = 0;
-  std::vector<float> q, k, v;
-  std::vector<float> x;        ///< [batch, heads, queries, x_dim], or empty: then x is v
+  AlignedFloats q, k, v;
+  AlignedFloats x;             ///< [batch, heads, queries, x_dim], or empty: then x is v
   std::vector<Index> lengths;  ///< [batch] keys (and queries) that count, or empty: all
   Index rank = 4;              ///< axes that q has in its file: 2, 3 or 4
   std::string provenance;      ///< metadata of a file, text for humans

@@ -147,9 +147,9 @@ void take_q_k_v(LayerInput& input, TensorFile& file, const std::string& path) {
   input.keys = of_k.rows;
   input.dim = of_q.cols;
   input.value_dim = of_v.cols;
-  input.q = std::move(q.floats);
-  input.k = std::move(k.floats);
-  input.v = std::move(v.floats);
+  input.q.assign(q.floats.begin(), q.floats.end());
+  input.k.assign(k.floats.begin(), k.floats.end());
+  input.v.assign(v.floats.begin(), v.floats.end());
 }
 
 void take_x(LayerInput& input, Array& x, const std::string& path) {
@@ -158,7 +158,7 @@ void take_x(LayerInput& input, Array& x, const std::string& path) {
   agree(path, "x", x, "heads", axes.heads, input.heads);
   agree(path, "x", x, "n", axes.rows, input.queries);
   input.x_dim = axes.cols;
-  input.x = std::move(x.floats);
+  input.x.assign(x.floats.begin(), x.floats.end());
 }
 
 std::string provenance_of(const TensorFile& file) {

@@ -17,7 +17,7 @@
 namespace subquad {
 namespace {
 
-void append_rows(std::vector<float>& to, ConstView from, Index rows) {
+void append_rows(AlignedFloats& to, ConstView from, Index rows) {
   for (Index i = 0; i < rows; ++i) to.insert(to.end(), from.row(i), from.row(i) + from.cols);
 }
 

@@ -138,10 +138,10 @@ void compute_whole(const Expression& target, const LayerInput& input, const Prob
   }
 }
 
-template <class T>
-void add(Hash& hash, const std::vector<T>& values) {
+template <class Vector>
+void add(Hash& hash, const Vector& values) {
   const std::uint64_t size = values.size();
-  hash.bytes(&size, sizeof size).bytes(values.data(), values.size() * sizeof(T));
+  hash.bytes(&size, sizeof size).bytes(values.data(), values.size() * sizeof(values[0]));
 }
 
 std::optional<Reference> read_reference(const std::string& path) {
