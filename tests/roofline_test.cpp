@@ -1,6 +1,7 @@
 #include "measuring/roofline.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <thread>
@@ -93,7 +94,7 @@ TEST(PeakProbe, AddsUpWhatThreadsDoTogether) {
 }
 
 TEST(CommonWindow, EveryThreadWorksInItAndRatesAreSummed) {
-  CommonWindow window(2, 1e-3);
+  CommonWindow window(2, 0.2);
   std::atomic<int> working = 0;
   std::atomic<bool> together = false;
   const auto take_part = [&] {
@@ -112,8 +113,26 @@ TEST(CommonWindow, EveryThreadWorksInItAndRatesAreSummed) {
   EXPECT_GT(window.rate(), 0);
 }
 
+TEST(CommonWindow, ThreadsThatShareAProcessorDoNoMoreThanOne) {
+  cpu_set_t before, one;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++i) {
+    if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
+  }
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  const auto rate = [](int threads) {
+    return best_rate(threads, 8, 1e-3,
+                     [](int) { return multiply_from_registers(Arithmetic::float32); });
+  };
+  const double alone = rate(1), together = rate(4);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
+  // Four times as much if each were held against a time of its own.
+  EXPECT_LT(together, 2 * alone);
+}
+
 TEST(CommonWindow, NobodyWaitsForEver) {
-  CommonWindow window(2, 1e-6);
+  CommonWindow window(2, 10e-3);
   int calls = 0;
   window.take_part([&] { return ++calls; });
   EXPECT_GT(calls, 0);

@@ -19,11 +19,12 @@ class CommonWindow {
   template <class Work>
   void take_part(Work&& work) {
     if (!begin_together()) return;
-    const Clock::time_point begin = Clock::now();
-    double done = 0, seconds = 0;
+    // From the moment that all share: a thread that gets a processor later, after another has left
+    // it, must not count as if it had worked beside that one.
+    double done = 0, seconds = seconds_since_opening();
     while (seconds < seconds_) {
       done += work();
-      seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      seconds = seconds_since_opening();
     }
     rate_.fetch_add(done / seconds);
   }
@@ -37,20 +38,32 @@ class CommonWindow {
   /// False for a thread that comes when the window is open: nobody waits for ever for one that the
   /// system does not start.
   bool begin_together() {
-    if (open_) return false;
-    if (++waiting_ >= threads_) open_ = true;
+    if (opened_ != kClosed) return false;
+    if (++waiting_ >= threads_) open();
     const Clock::time_point limit = Clock::now() + std::chrono::milliseconds(100);
-    while (!open_) {
-      if (Clock::now() > limit) open_ = true;
+    while (opened_ == kClosed) {
+      if (Clock::now() > limit) open();
       std::this_thread::yield();
     }
     return true;
   }
 
+  void open() {
+    Clock::rep closed = kClosed;
+    opened_.compare_exchange_strong(closed, Clock::now().time_since_epoch().count());
+  }
+
+  double seconds_since_opening() const {
+    const Clock::duration opened(opened_.load());
+    return std::chrono::duration<double>(Clock::now().time_since_epoch() - opened).count();
+  }
+
+  static constexpr Clock::rep kClosed = 0;
+
   int threads_;
   double seconds_;
   std::atomic<int> waiting_ = 0;
-  std::atomic<bool> open_ = false;
+  std::atomic<Clock::rep> opened_ = kClosed;  ///< when
   std::atomic<double> rate_ = 0;
 };
 
