@@ -55,8 +55,7 @@ void print_text(const CatalogueEntry& entry, const Variant& variant) {
     fmt::print("  {:<17} {}\n", capability.name,
                capability.reason.empty() ? "yes: " + capability.doc : "no: " + capability.reason);
   }
-  print_parameters(
-      parameter_infos([&](Parameters& visit) { entry.registration->make()->parameters(visit); }));
+  print_parameters(parameter_infos(parameters_of(*entry.registration->make())));
   print_tensors(variant, problem);
   const Cost cost = variant.cost(problem);
   fmt::print("\nOne head of n = {}, dim = {}: {:.4g} multiply-adds, {:.4g} exponentials{}.\n",

@@ -58,11 +58,12 @@ std::vector<Capability> capabilities(const Variant& variant) {
   decode.first_query = decode.keys - 1;
   wide.value_dim = 80;
   return {
-      {"self", "queries and keys are the same tokens", variant.refuses(self)},
-      {"causal", "a query sees only itself and what is before it", variant.refuses(causal)},
-      {"cross", "queries unlike keys in number", variant.refuses(cross)},
-      {"last_queries", "causal, the queries being the last of the keys", variant.refuses(decode)},
-      {"unlike_value_dim", "value dim unlike head dim", variant.refuses(wide)},
+      {"self", "queries and keys are the same tokens", refusal_of(variant, self)},
+      {"causal", "a query sees only itself and what is before it", refusal_of(variant, causal)},
+      {"cross", "queries unlike keys in number", refusal_of(variant, cross)},
+      {"last_queries", "causal, the queries being the last of the keys",
+       refusal_of(variant, decode)},
+      {"unlike_value_dim", "value dim unlike head dim", refusal_of(variant, wide)},
   };
 }
 
@@ -126,7 +127,6 @@ Json variant_to_json(const CatalogueEntry& entry) {
   const std::unique_ptr<Variant> variant = entry.registration->make();
   const Problem problem = example_problem();
   const Info& info = entry.info();
-  const auto visit = [&](Parameters& parameters) { variant->parameters(parameters); };
   return {
       {"name", std::string(info.name)},
       {"summary", std::string(info.summary)},
@@ -141,7 +141,7 @@ Json variant_to_json(const CatalogueEntry& entry) {
       {"consumes", consumed_names(variant->consumes())},
       {"powers", power_names(entry.registration->powers)},
       {"capabilities", capabilities_to_json(*variant)},
-      {"parameters", parameters_to_json(parameter_infos(visit))},
+      {"parameters", parameters_to_json(parameter_infos(parameters_of(*variant)))},
       {"tensors", tensors_to_json(*variant)},
   };
 }

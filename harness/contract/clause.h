@@ -54,16 +54,20 @@ std::span<const Clause> clauses();
 inline constexpr double kTolerance = 32 * 0x1p-23;
 /// The factor max(1, largest |score|) of these inputs.
 double conditioning(const Problem& problem, const Inputs& inputs);
+/// kTolerance and what rounded operands add to it (kOperandFactor, measuring/arithmetic.h).
+double unit_tolerance(const Variant& variant);
+/// What the difference may be, as a share of the largest |output|.
+double tolerance_of(const Variant& variant, const Problem& problem, const Inputs& inputs);
 
 /// How `got` ([rows, cols], row-major) fails to equal `want`, or nothing. `relative` is multiplied
 /// by the largest |want|.
 std::optional<std::string> differs(const std::vector<float>& got, const std::vector<double>& want,
                                    Index cols, double relative);
-/// The same for row log-sum-exps: error up to kTolerance x max(largest score, |want|), infinities
+/// The same for row log-sum-exps: error up to `relative` x max(largest score, |want|), infinities
 /// must agree.
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
                                                const std::vector<double>& want,
-                                               double largest_score);
+                                               double largest_score, double relative);
 /// Where bits of outputs, row log-sum-exps or choices differ, or nothing.
 std::optional<std::string> bits_differ(const Result& got, const Result& want,
                                        const Problem& problem);

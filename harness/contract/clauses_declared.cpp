@@ -90,13 +90,10 @@ class TensorCheck final : public TensorVisitor {
 };
 
 std::optional<std::string> resolved_defect(const Trial& trial, Variant& variant) {
-  const auto visit = [](Variant& one) {
-    return [&one](Parameters& visit) { one.parameters(visit); };
-  };
-  const std::string resolved = resolved_text(trial.registration->info.name, visit(variant));
+  const std::string resolved = resolved_text(trial.registration->info.name, parameters_of(variant));
   const std::unique_ptr<Variant> again = trial.registration->make();
-  configure(visit(*again), parse_expression(resolved), trial.problem);
-  const std::string twice = resolved_text(trial.registration->info.name, visit(*again));
+  configure(parameters_of(*again), parse_expression(resolved), trial.problem);
+  const std::string twice = resolved_text(trial.registration->info.name, parameters_of(*again));
   if (twice != resolved) return fmt::format("{} reads back as {}", resolved, twice);
   return std::nullopt;
 }
@@ -117,8 +114,7 @@ Verdict declarations(const Trial& trial) {
   const std::unique_ptr<Variant> variant = trial.make();
   if (auto found = info_defect(trial.registration->info)) return Verdict::broken(*found);
   std::set<std::string> names;
-  for (const ParameterInfo& info :
-       parameter_infos([&](Parameters& visit) { trial.registration->make()->parameters(visit); })) {
+  for (const ParameterInfo& info : parameter_infos(parameters_of(*trial.registration->make()))) {
     if (auto found = parameter_defect(info)) return Verdict::broken(*found);
     if (!names.insert(info.name).second) {
       return Verdict::broken(fmt::format("parameter '{}' is declared twice", info.name));
@@ -150,8 +146,9 @@ Verdict initialisers(const Trial& trial) {
 
 Verdict refusals(const Trial& trial) {
   const std::unique_ptr<Variant> variant = trial.make();
-  const std::string first = variant->refuses(trial.problem);
-  if (variant->refuses(trial.problem) != first || trial.make()->refuses(trial.problem) != first) {
+  const std::string first = refusal_of(*variant, trial.problem);
+  if (refusal_of(*variant, trial.problem) != first ||
+      refusal_of(*trial.make(), trial.problem) != first) {
     return Verdict::broken("the answer of refuses() changes from call to call");
   }
   if (first.empty()) return Verdict::kept();

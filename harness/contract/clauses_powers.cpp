@@ -166,7 +166,7 @@ Verdict stream(const Trial& trial) {
   }
   if (!out.intact()) return Verdict::broken("a step writes more than one row");
   if (stream->state_bytes() == 0) return Verdict::broken("the state is said to hold no bytes");
-  const double tolerance = kTolerance * conditioning(problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, problem, bench.inputs);
   const std::vector<double> want(whole.out.begin(), whole.out.end());
   const auto found = differs(out.values(), want, problem.value_dim, tolerance);
   return Verdict::unless(found ? std::optional("token by token against the whole: " + *found)

@@ -23,7 +23,7 @@ std::optional<std::string> off_reference(const Bench& bench) {
   const Result result = bench.run();
   InDouble reference(*bench.variant, bench.problem, bench.inputs, bench.tensors);
   reference.run();
-  const double tolerance = kTolerance * conditioning(bench.problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, bench.problem, bench.inputs);
   return differs(result.out, reference.out, bench.problem.value_dim, tolerance);
 }
 
@@ -42,7 +42,7 @@ std::optional<std::string> fails_at_extremes(const Bench& bench) {
   }
   InDouble reference(*bench.variant, bench.problem, bench.inputs, bench.tensors);
   reference.run();
-  const double tolerance = kTolerance * conditioning(bench.problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, bench.problem, bench.inputs);
   return differs(result.out, reference.out, bench.problem.value_dim, tolerance);
 }
 
@@ -64,9 +64,10 @@ Verdict log_sum_exp(const Trial& trial) {
   const Result result = bench.run();
   InDouble reference(*bench.variant, bench.problem, bench.inputs, bench.tensors);
   reference.run();
-  const double tolerance = kTolerance * conditioning(bench.problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, bench.problem, bench.inputs);
   if (auto found = log_sum_exp_differs(result.log_sum_exp, reference.log_sum_exp,
-                                       conditioning(bench.problem, bench.inputs))) {
+                                       conditioning(bench.problem, bench.inputs),
+                                       unit_tolerance(*bench.variant))) {
     return Verdict::broken(*found);
   }
   // Whether anybody asks must not matter to the output.
@@ -83,20 +84,20 @@ Verdict exact_when(const Trial& trial) {
   Trial exact = trial;
   exact.setting = merged(trial.setting, parse_expression(name + "(" + claim + ")").arguments);
   const Bench bench(exact);
-  if (const std::string reason = bench.variant->refuses(trial.problem); !reason.empty()) {
+  if (const std::string reason = refusal_of(*bench.variant, trial.problem); !reason.empty()) {
     return Verdict::broken("refuses its exact setting " + claim + ": " + reason);
   }
   if (off_reference(bench)) return Verdict::skipped("forward is off its own reference there");
   const std::string target_text = bench.variant->dense_target(trial.problem);
   const auto target = make_variant(parse_expression(target_text), trial.problem);
-  if (const std::string reason = target->refuses(trial.problem); !reason.empty()) {
+  if (const std::string reason = refusal_of(*target, trial.problem); !reason.empty()) {
     return Verdict::broken("its dense target " + target_text + " refuses: " + reason);
   }
   const Result result = bench.run();
   const BenchTensors tensors(*target, trial.problem, trial.seed);
   InDouble reference(*target, trial.problem, bench.inputs, tensors);
   reference.run();
-  const double tolerance = kTolerance * conditioning(trial.problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, trial.problem, bench.inputs);
   const auto found = differs(result.out, reference.out, trial.problem.value_dim, tolerance);
   return Verdict::unless(
       found ? std::optional("at " + claim + " against " + target_text + ": " + *found)
@@ -159,7 +160,7 @@ Verdict key_order(const Trial& trial) {
   permute(bench.inputs.k, problem.dim);
   permute(bench.inputs.v, problem.value_dim);
   const Result after = bench.run();
-  const double tolerance = kTolerance * conditioning(problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, problem, bench.inputs);
   return Verdict::unless(differs(after.out, widened(before.out), problem.value_dim, tolerance));
 }
 
@@ -170,7 +171,7 @@ Verdict strided_views(const Trial& trial) {
   if (packed.written_outside.empty() && !strided.written_outside.empty()) {
     return Verdict::broken("writes between the rows of a strided view: " + strided.written_outside);
   }
-  const double tolerance = kTolerance * conditioning(trial.problem, bench.inputs);
+  const double tolerance = tolerance_of(*bench.variant, trial.problem, bench.inputs);
   return Verdict::unless(
       differs(strided.out, widened(packed.out), trial.problem.value_dim, tolerance));
 }

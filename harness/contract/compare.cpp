@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "contract/clause.h"
+#include "measuring/arithmetic.h"
 
 namespace subquad::contract {
 namespace {
@@ -19,6 +20,14 @@ std::string at(std::size_t index, Index cols) {
 
 double conditioning(const Problem& problem, const Inputs& inputs) {
   return std::max(1.0, largest_score(problem, inputs));
+}
+
+double unit_tolerance(const Variant& variant) {
+  return kTolerance + kOperandFactor * variant.operand_roundoff();
+}
+
+double tolerance_of(const Variant& variant, const Problem& problem, const Inputs& inputs) {
+  return unit_tolerance(variant) * conditioning(problem, inputs);
 }
 
 std::optional<std::string> differs(const std::vector<float>& got, const std::vector<double>& want,
@@ -50,11 +59,11 @@ std::optional<std::string> differs(const std::vector<float>& got, const std::vec
 
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
                                                const std::vector<double>& want,
-                                               double largest_score) {
+                                               double largest_score, double relative) {
   for (std::size_t i = 0; i < want.size(); ++i) {
     // A float near L is off by epsilon x L, and L may lie far below the scores: a penalty of 1e5
     // for a token that sees only itself.
-    const double tolerance = kTolerance * std::max(largest_score, std::abs(want[i]));
+    const double tolerance = relative * std::max(largest_score, std::abs(want[i]));
     const bool equal = std::isfinite(want[i]) ? std::abs(got[i] - want[i]) <= tolerance
                                               : static_cast<double>(got[i]) == want[i];
     if (!equal) {

@@ -228,7 +228,7 @@ class Examination {
     Tally tally(clause);
     for (const Trial& trial : trials_.refused) {
       if (!looks_at(clause, trial)) continue;
-      tally.why_not("refused: " + trial.make()->refuses(trial.problem));
+      tally.why_not("refused: " + refusal_of(*trial.make(), trial.problem));
     }
     if (clause.needs == Clause::Needs::same_bits && bits_vary()) {
       tally.why_not("same_bits is broken, so bits cannot be compared");
@@ -283,7 +283,8 @@ class Examination {
     }
     if (trials_.accepted.empty() && !trials_.refused.empty()) {
       const Trial& first = trials_.refused.front();
-      tally.fail(first.text(), "every problem is refused: " + first.make()->refuses(first.problem));
+      tally.fail(first.text(),
+                 "every problem is refused: " + refusal_of(*first.make(), first.problem));
     }
     return tally.result();
   }

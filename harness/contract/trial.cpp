@@ -50,8 +50,7 @@ std::vector<std::string> numbers_to_try(const ParameterInfo& info) {
 std::vector<Candidates> candidates_of(const Registration& registration, const Setting& fixed) {
   const std::unique_ptr<Variant> variant = registration.make();
   std::vector<Candidates> all;
-  for (const ParameterInfo& info :
-       parameter_infos([&](Parameters& visit) { variant->parameters(visit); })) {
+  for (const ParameterInfo& info : parameter_infos(parameters_of(*variant))) {
     const bool held = std::any_of(fixed.begin(), fixed.end(), [&](const Expression::Argument& one) {
       return one.key == info.name;
     });
@@ -132,7 +131,7 @@ class TrialMaker {
 
   bool accepts(const Problem& problem, const Setting& setting) const {
     try {
-      return trial(Group::round, problem, setting).make()->refuses(problem).empty();
+      return refusal_of(*trial(Group::round, problem, setting).make(), problem).empty();
     } catch (const Error&) {
       return false;  // a default out of its own range, say, which `declarations` reports
     }
@@ -214,7 +213,7 @@ Setting merged(Setting setting, const Setting& more) {
 std::unique_ptr<Variant> Trial::make() const {
   std::unique_ptr<Variant> variant = registration->make();
   const Expression expression{std::string(registration->info.name), setting};
-  configure([&](Parameters& visit) { variant->parameters(visit); }, expression, problem);
+  configure(parameters_of(*variant), expression, problem);
   return variant;
 }
 

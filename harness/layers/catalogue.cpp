@@ -189,10 +189,22 @@ void Catalogue::load_plugin_path() {
   }
 }
 
+VisitParameters parameters_of(Variant& variant) {
+  return [&variant](Parameters& visit) {
+    variant.parameters(visit);
+    variant.family_parameters(visit);
+  };
+}
+
+std::string refusal_of(const Variant& variant, const Problem& problem) {
+  const std::string of_family = variant.family_refuses(problem);
+  return of_family.empty() ? variant.refuses(problem) : of_family;
+}
+
 std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem) {
   const CatalogueEntry entry = Catalogue::instance().find(expression.name);
   std::unique_ptr<Variant> variant = entry.registration->make();
-  configure([&](Parameters& visit) { variant->parameters(visit); }, expression, problem);
+  configure(parameters_of(*variant), expression, problem);
   return variant;
 }
 

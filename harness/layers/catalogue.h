@@ -64,6 +64,12 @@ class Catalogue {
   std::function<void(const std::string&)> check_;
 };
 
+/// All hyper-parameters of a variant: its own, then those of its family.
+VisitParameters parameters_of(Variant& variant);
+
+/// Why a variant cannot do a problem, by its family or by itself; empty if it can.
+std::string refusal_of(const Variant& variant, const Problem& problem);
+
 /// The variant that `expression` (not `heads`) names, with its parameters evaluated for `problem`.
 std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem);
 

@@ -42,7 +42,7 @@ bool prepares_alike(const Variant& variant, const Problem& problem) {
 }
 
 void require_accepted(const Layer& layer, const PlannedCall& planned, Index length) {
-  const std::string reason = layer.variant(planned.call).refuses(planned.problem);
+  const std::string reason = refusal_of(layer.variant(planned.call), planned.problem);
   if (reason.empty()) return;
   throw Error(layer.variant_name(planned.call) + " refuses sequence " +
               std::to_string(planned.sequence) + " of " + std::to_string(length) +

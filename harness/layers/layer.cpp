@@ -98,7 +98,7 @@ Layer::Layer(const Expression& expression, const Problem& problem, Index heads)
 
 std::string Layer::refuses() const {
   for (std::size_t i = 0; i < variants_.size(); ++i) {
-    const std::string reason = variants_[i]->refuses(call_problem_);
+    const std::string reason = refusal_of(*variants_[i], call_problem_);
     if (!reason.empty()) {
       return is_heads_expression_ ? "head " + std::to_string(i) + " (" + names_[i] + "): " + reason
                                   : reason;
@@ -128,8 +128,7 @@ std::string Layer::resolved() const {
   Expression mixture{"heads", {}};
   for (std::size_t i = 0; i < variants_.size(); ++i) {
     Variant& variant = *variants_[i];
-    const std::string text =
-        resolved_text(names_[i], [&](Parameters& visit) { variant.parameters(visit); });
+    const std::string text = resolved_text(names_[i], parameters_of(variant));
     if (!is_heads_expression_) return text;
     mixture.arguments.push_back({{}, {}, {parse_expression(text)}});
   }
@@ -161,6 +160,12 @@ Cost Layer::cost() const {
 bool Layer::gives_log_sum_exp() const {
   return std::all_of(variants_.begin(), variants_.end(),
                      [](const auto& variant) { return variant->gives_log_sum_exp(); });
+}
+
+double Layer::operand_roundoff() const {
+  double largest = 0;
+  for (const auto& variant : variants_) largest = std::max(largest, variant->operand_roundoff());
+  return largest;
 }
 
 const char* to_string(Target target) {

@@ -40,6 +40,7 @@ class Layer {
   /// Useful work and compulsory bytes of all calls on one sequence.
   Cost cost() const;
   bool gives_log_sum_exp() const;
+  double operand_roundoff() const;  ///< the largest of any head
 
  private:
   Problem head_problem_;

@@ -132,7 +132,8 @@ ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, st
   }
   ArithmeticCheck check{.queries = problem.queries};
   check.error = difference == 0 ? 0 : std::sqrt(difference / size);
-  check.tolerance = kArithmeticFactor * std::numeric_limits<float>::epsilon() *
+  check.tolerance = (kArithmeticFactor * std::numeric_limits<float>::epsilon() +
+                     kOperandFactor * smaller->operand_roundoff()) *
                     std::max(1.0, largest_logit(part, std::abs(problem.score_scale())));
   return check;
 }

@@ -17,6 +17,8 @@ struct ArithmeticCheck {
 /// Factor of the tolerance kArithmeticFactor * epsilon * max(1, largest |logit|), epsilon that of
 /// float: docs/measuring.md derives it.
 inline constexpr double kArithmeticFactor = 64;
+/// What is added to kArithmeticFactor * epsilon for each unit of `Variant::operand_roundoff`.
+inline constexpr double kOperandFactor = 8;
 inline constexpr Index kArithmeticRows = 256;
 inline constexpr Index kArithmeticHeads = 2;
 

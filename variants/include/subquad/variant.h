@@ -128,6 +128,16 @@ class Variant {
   /// 2.6.3"). Of such a one it cannot be asked that it takes memory from the arenas alone: what
   /// else it takes shows in records, and it has to give it back.
   virtual std::string library() const { return {}; }
+  /// Largest relative error of the rounding that Q, K, V and weights undergo before they are
+  /// multiplied; 0 where float32 is multiplied as it is. The harness allows for it.
+  virtual double operand_roundoff() const { return 0; }
+
+  // ---- what a family of variants brings along, so that its members need not ---------------------
+
+  /// Hyper-parameters beside `parameters`; only a base class of many variants overrides this.
+  virtual void family_parameters(Parameters&) {}
+  /// Reasons beside those of `refuses`; likewise.
+  virtual std::string family_refuses(const Problem&) const { return {}; }
 
   // ---- what it needs ---------------------------------------------------------------------------
 
