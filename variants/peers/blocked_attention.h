@@ -35,6 +35,9 @@ inline Index usual_block_queries(const Problem& problem) {
 /// there are threads.
 class FloatProduct {
  public:
+  /// Whether what is multiplied is bf16.
+  static constexpr bool kBf16 = false;
+
   static Scratch scratch(const Problem&) { return {}; }
   FloatProduct(const Call& call, float factor) : call_(call), factor_(factor) {}
 
@@ -123,8 +126,10 @@ class BlockedAttention : public DensePeer {
       for (Index r = 0; r < queries_.count; ++r) weigh_row(r, keys, scores);
       multiply_values(keys, scores);
       const double pairs = static_cast<double>(queries_.count) * static_cast<double>(keys.count);
-      worker_.executed.multiply_adds +=
+      const double multiply_adds =
           pairs * static_cast<double>(call_.problem.dim + call_.problem.value_dim);
+      worker_.executed.multiply_adds += multiply_adds;
+      if (Product::kBf16) worker_.executed.bf16_multiply_adds += multiply_adds;
       worker_.executed.exponentials += pairs;
     }
 
