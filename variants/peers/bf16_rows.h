@@ -1,7 +1,7 @@
 #pragma once
 
-// Rounding rows of float32 to bf16, to the nearest and to even, by the processor's instruction where
-// the build knows it.
+// Rounding rows of float32 to bf16, to the nearest and to even, by the processor's instruction
+// where the build knows it.
 
 #ifdef __AVX512BF16__
 #include <immintrin.h>

@@ -14,7 +14,8 @@ namespace {
 
 using dnnl::memory;
 
-/// Softmax of the rows of a dense matrix [rows, keys] and its rounding, as the library compiled them.
+/// Softmax of the rows of a dense matrix [rows, keys] and its rounding, as the library compiled
+/// them.
 struct Rows16 {
   memory::desc scores, weights;
   dnnl::softmax_forward softmax;
@@ -99,8 +100,7 @@ class PeerOneDnnPrimitives final : public DensePeer {
                 .c_row = call.out.stride},
                weights, v.data, call.out.row(begin));
       const double pairs = static_cast<double>(count) * static_cast<double>(problem.keys);
-      worker.executed.multiply_adds +=
-          pairs * static_cast<double>(problem.dim + problem.value_dim);
+      worker.executed.multiply_adds += pairs * static_cast<double>(problem.dim + problem.value_dim);
       worker.executed.exponentials += pairs;
     });
   }
