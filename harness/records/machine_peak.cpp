@@ -204,7 +204,7 @@ void measure_memory(const std::vector<Cache>& caches, int threads, Peak& peak) {
     const std::uint64_t before = peak.reading.empty() ? 0 : peak.reading.back().block_bytes;
     if (cache.type == "Instruction" || bytes <= before) continue;
     const auto rate = [&](int count) {
-      return read_rate(block, bytes, count, kWindows / 2, kWindowSeconds);
+      return read_rate(block, bytes, count, count == 1 ? kWindows / 2 : kWindows, kWindowSeconds);
     };
     peak.reading.push_back({cache.level, bytes, on_one_and_all(threads, rate)});
   }
