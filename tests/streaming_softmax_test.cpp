@@ -121,7 +121,7 @@ Work attend(Head<float>& head, Rows queries, const Plan& plan, const ScoreEdit* 
   Scratch scratch;
   scratch.worker_bytes =
       softmax_scratch_bytes(std::min(rows, queries.count), head.q.cols, head.v.cols);
-  if (packed) declare_packed_keys(head.k.rows, head.k.cols, scratch);
+  if (packed) declare_packed_keys(head.k.rows, head.k.cols, head.v.cols, Precision::f32, scratch);
   SimpleRun run(scratch);
   if (packed) pack_keys(operands, run);
   for (Index begin = 0; begin < queries.count; begin += rows) {

@@ -51,6 +51,7 @@ class Dense final : public Variant {
     visit("self_penalty", self_penalty_, at_least(0),
           "subtracted from the score of a token with itself");
     visit("scale", scale_, {"problem", "none"}, "factor of the scores: the problem's, or 1");
+    visit_precision(visit, precision_);
   }
 
   Target target(const Problem&) const override {
@@ -65,15 +66,17 @@ class Dense final : public Variant {
     if (keys_ == Keys::normalised_queries && !problem.self_attention()) {
       return "keys=normalised_queries needs as many queries as keys";
     }
-    return {};
+    return subquad::refuses(precision_);
   }
+  double operand_roundoff() const override { return subquad::operand_roundoff(precision_); }
 
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch;
     if (keys_ == Keys::normalised_queries) scratch.shared<float>(problem.keys * problem.dim);
-    if (packs_keys(problem)) declare_packed_keys(problem.keys, problem.dim, scratch);
+    if (packs_keys(problem))
+      declare_packed_keys(problem.keys, problem.dim, problem.value_dim, precision_, scratch);
     scratch.worker_bytes =
-        softmax_scratch_bytes(tile_rows(problem), problem.dim, problem.value_dim);
+        softmax_scratch_bytes(tile_rows(problem), problem.dim, problem.value_dim, precision_);
     return scratch;
   }
 
@@ -97,7 +100,8 @@ class Dense final : public Variant {
                              .row_log_sum_exp = call.row_log_sum_exp,
                              .scale = static_cast<float>(score_scale(problem)),
                              .causal = problem.causal,
-                             .first_query = problem.first_query};
+                             .first_query = problem.first_query,
+                             .precision = precision_};
     if (packs_keys(problem)) pack_keys(operands, call.run);
     const SelfPenalty penalty(problem.first_query, self_penalty_);
     const Index rows = tile_rows(problem), tiles = (problem.queries + rows - 1) / rows;
@@ -154,10 +158,10 @@ class Dense final : public Variant {
   }
 
   /// A single tile packs keys as it goes.
-  static bool packs_keys(const Problem& problem) { return problem.queries > tile_rows(problem); }
+  bool packs_keys(const Problem& problem) const { return problem.queries > tile_rows(problem); }
 
-  static Index tile_rows(const Problem& problem) {
-    return softmax_tile_rows(problem.queries, problem.dim, problem.value_dim);
+  Index tile_rows(const Problem& problem) const {
+    return softmax_tile_rows(problem.queries, problem.dim, problem.value_dim, precision_);
   }
 
   ConstView normalised_queries(const Call& call) const {
@@ -208,6 +212,7 @@ class Dense final : public Variant {
   Keys keys_ = Keys::given;
   double self_penalty_ = 0;
   Scale scale_ = Scale::problem;
+  Precision precision_ = Precision::f32;
 };
 
 SUBQUAD_VARIANT(Dense, {.name = "dense",

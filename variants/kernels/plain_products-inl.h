@@ -25,6 +25,12 @@ class PlainProducts {
   /// all of the groups while it is in the first-level cache.
   static constexpr Index kGroups = 4;
   static constexpr Index kBlock = kPanelColumns;
+  /// The first lane that is computed for a group, and the end of them, are multiples of it.
+  static constexpr Index kLaneStep = kLanes<T>;
+  /// Whether these products make weights out of scores, and sum them, rather than their user.
+  static constexpr bool kWeighs = false;
+  /// Whether matrix units make the products, in bf16.
+  static constexpr bool kMatrixUnits = false;
 
   PlainProducts(Arena& arena, Index rows, Index dim, Index value_dim)
       : dim_(dim), value_stride_(round_up(value_dim, kLanes<T>)) {
@@ -46,6 +52,17 @@ class PlainProducts {
         .template worker<T>(kBlock * value_stride)
         .template worker<T>(kGroups * kGroupRows * kBlock)
         .worker_bytes;
+  }
+
+  /// Elements that a packed block takes.
+  static Index packed_elements(Index dim, Index) { return kBlock * dim; }
+
+  /// Packs a block for `use_keys`; returns whether its values are finite.
+  static bool pack_block(const T* const* keys, const T* const* values, Index count, Index dim,
+                         Index value_dim, T* to) {
+    pack_transposed<T>(keys, count, dim, to);
+    return std::all_of(values, values + count,
+                       [&](const T* row) { return all_finite<T>(row, value_dim); });
   }
 
   /// Takes the queries, times `factor`; outputs begin at 0.
@@ -109,6 +126,12 @@ class PlainProducts {
   T* scores(const Group& group, Index row) {
     return scores_ + (group.slot * kGroupRows + row) * kBlock;
   }
+
+  T weight(const Group& group, Index row, Index lane) { return scores(group, row)[lane]; }
+
+  /// What becomes of weights, and of an element of an operand, before they are multiplied.
+  static HWY_INLINE Vec<T> weight(Vec<T> given) { return given; }
+  static T operand(T given) { return given; }
 
   /// outputs += weights values, over the lanes that a group sees.
   HWY_INLINE void add_values(std::span<const Group> groups) {
@@ -200,6 +223,7 @@ class PlainProducts {
     }
   }
 
+ protected:
   Index dim_, value_stride_;
   T* queries_;     ///< [rows, dim], scaled
   T* outputs_;     ///< [rows, value_stride]

@@ -24,7 +24,7 @@ struct Tiling {
   Index rows;      ///< of a tile, at the most
   Index pieces;    ///< tiles per block and residue
 
-  Tiling(const Restriction& variant, const Problem& problem)
+  Tiling(const Restriction& variant, const Problem& problem, Precision precision)
       : queries(problem.queries),
         block(variant.query_tile(problem)),
         step(variant.query_step(problem)) {
@@ -32,7 +32,7 @@ struct Tiling {
     block = block <= 0 ? all : std::min(block, all);
     residues = std::min(step, block);
     const Index of_residue = (block + step - 1) / step;
-    rows = std::min(softmax_tile_rows(problem.dim, problem.value_dim), of_residue);
+    rows = std::min(softmax_tile_rows(problem.dim, problem.value_dim, precision), of_residue);
     pieces = (of_residue + rows - 1) / rows;
   }
 
@@ -124,8 +124,8 @@ Scratch Restriction::scratch(const Problem& problem) const {
   const PlanLimits limits = plan_limits(problem);
   Scratch scratch;
   scratch.worker<KeySpan>(limits.spans).worker<std::int32_t>(limits.singles);
-  scratch.worker_bytes +=
-      softmax_scratch_bytes(Tiling(*this, problem).rows, problem.dim, problem.value_dim);
+  scratch.worker_bytes += softmax_scratch_bytes(Tiling(*this, problem, precision_).rows,
+                                                problem.dim, problem.value_dim, precision_);
   return scratch;
 }
 
@@ -146,10 +146,11 @@ void Restriction::forward(const Call& call) const {
                                  .row_log_sum_exp = call.row_log_sum_exp,
                                  .scale = static_cast<float>(problem.score_scale()),
                                  .causal = problem.causal,
-                                 .first_query = problem.first_query};
+                                 .first_query = problem.first_query,
+                                 .precision = precision_};
   const PlanCall plan_call{problem, call.tensors};
   const PlanLimits limits = plan_limits(problem);
-  const Tiling tiling(*this, problem);
+  const Tiling tiling(*this, problem, precision_);
   const AskedPairs asked(*this, plan_call);
   call.run.parallel(tiling.count(), [&](Index tile, Worker& worker) {
     const Rows queries = tiling.tile(tile);

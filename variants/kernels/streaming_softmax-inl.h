@@ -1,8 +1,9 @@
 #pragma once
 
 // The streaming softmax over a tile of queries, as a template over how its two products are made
-// (plain_products-inl.h): packing, scores and sums of values are theirs, and what lies between is
-// shared: which lanes are seen, edits, running maxima, exponentials.
+// (plain_products-inl.h, bf16_products-inl.h, amx_products-inl.h): packing, scores and sums of
+// values are theirs, and what lies between is shared: which lanes are seen, edits, running maxima,
+// exponentials.
 //
 // Loop order: blocks of keys outside, a few groups of queries inside, so that a block is packed
 // once for all queries of the tile. For each group: scores by the first product, exponentials in
@@ -33,11 +34,11 @@ class SoftmaxTile {
         products_(worker.scratch, queries.count, inputs.q.cols, inputs.v.cols) {
     const Index padded = round_up(queries.count, Products::kGroupRows);
     maxima_ = worker.scratch.take<T>(padded).data();
-    sums_ = worker.scratch.take<T>(padded * kLanes<T>).data();
+    sums_ = worker.scratch.take<T>(padded * kSumLanes).data();
     lines_ = worker.scratch.take<const T*>(kBlock).data();
     key_rows_ = worker.scratch.take<std::int32_t>(kBlock).data();
     std::fill_n(maxima_, padded, kMinusInfinity);
-    std::fill_n(sums_, padded * kLanes<T>, T{0});
+    std::fill_n(sums_, padded * kSumLanes, T{0});
     // Queries are scaled once, so that scores come out in units of log2 (edited ones in their own).
     products_.begin(inputs.q, queries, edit != nullptr ? inputs.scale : inputs.scale * kLog2E);
   }
@@ -46,7 +47,7 @@ class SoftmaxTile {
     const Index padded = round_up(rows, Products::kGroupRows);
     return Products::bytes(rows, dim, value_dim) + Scratch()
                                                        .worker<T>(padded)
-                                                       .template worker<T>(padded * kLanes<T>)
+                                                       .template worker<T>(padded * kSumLanes)
                                                        .template worker<const T*>(kBlock)
                                                        .template worker<std::int32_t>(kBlock)
                                                        .worker_bytes;
@@ -71,7 +72,7 @@ class SoftmaxTile {
   void finish() {
     const Index columns = inputs_.out.cols;
     for (Index i = 0; i < rows_.count; ++i) {
-      const double sum = sum_in_double(sums_ + i * kLanes<T>);
+      const double sum = row_sum(i);
       // No key seen: the sum is 0, and so are the outputs.
       const auto factor = hn::Set(d_, sum == 0 ? T{0} : static_cast<T>(1 / sum));
       const T* const from = products_.outputs(i);
@@ -94,6 +95,7 @@ class SoftmaxTile {
  private:
   static constexpr Index kBlock = Products::kBlock;
   static constexpr Index kVectors = kBlock / kLanes<T>;
+  static constexpr Index kSumLanes = Products::kWeighs ? 0 : kLanes<T>;
   static constexpr double kLn2 = 0.69314718055994530942;
   static constexpr double kLog2E = 1.44269504088896340736;
   static constexpr T kMinusInfinity = -std::numeric_limits<T>::infinity();
@@ -165,8 +167,11 @@ class SoftmaxTile {
     return Interval{last.low, first.high}.contains({0, kBlock});
   }
 
+  Index packed_elements() const {
+    return Products::packed_elements(inputs_.k.cols, inputs_.v.cols);
+  }
   const T* packed_keys(const KeyBlock& block) const {
-    return inputs_.packed_keys + block.packed * kBlock * inputs_.k.cols;
+    return inputs_.packed_keys + block.packed * packed_elements();
   }
 
   Group group_at(const KeyBlock& block, Index row, Index rows, Index slot) const {
@@ -178,8 +183,9 @@ class SoftmaxTile {
     const Interval last = visible(block, position(row + group.rows - 1), inputs_.causal);
     group.all = {first.low, last.high};
     group.common = {last.low, first.high};
-    group.first_vector = group.all.low / kLanes<T>;
-    group.vectors = (group.all.high + kLanes<T> - 1) / kLanes<T> - group.first_vector;
+    constexpr Index kStep = Products::kLaneStep;
+    group.first_vector = group.all.low / kStep * kStep / kLanes<T>;
+    group.vectors = (group.all.high + kStep - 1) / kStep * kStep / kLanes<T> - group.first_vector;
     const Interval computed{group.first_vector * kLanes<T>,
                             (group.first_vector + group.vectors) * kLanes<T>};
     group.masked = !group.common.contains(computed);
@@ -222,12 +228,15 @@ class SoftmaxTile {
         if (group.masked) {
           mask(group, visible(block, position(row), inputs_.causal), scores);
         }
-        if (group.vectors == kVectors) {
-          exponentiate(row, scores, std::integral_constant<Index, kVectors>());
-        } else {
-          exponentiate(row, scores + group.first_vector * kLanes<T>, group.vectors);
+        if constexpr (!Products::kWeighs) {
+          if (group.vectors == kVectors) {
+            exponentiate(row, scores, std::integral_constant<Index, kVectors>());
+          } else {
+            exponentiate(row, scores + group.first_vector * kLanes<T>, group.vectors);
+          }
         }
       }
+      if constexpr (Products::kWeighs) weigh(group);
     }
     products_.add_values(groups);
     for (const Group& group : groups) {
@@ -268,6 +277,23 @@ class SoftmaxTile {
     }
   }
 
+  /// Weights of a group where the products make them: they say so if a reference has to be raised
+  /// first, which is rare after the first block.
+  void weigh(const Group& group) {
+    if (HWY_LIKELY(products_.weigh(group, maxima_))) return;
+    for (Index r = 0; r < group.rows; ++r) {
+      const T* const scores = products_.scores(group, r) + group.first_vector * kLanes<T>;
+      auto largest = hn::LoadU(d_, scores);
+      for (Index v = 1; v < group.vectors; ++v) {
+        largest = hn::Max(largest, hn::LoadU(d_, scores + v * kLanes<T>));
+      }
+      // By this row alone, so that its bits do not depend on the others.
+      const T maximum = hn::GetLane(hn::MaxOfLanes(d_, largest));
+      if (maximum >= maxima_[group.first + r] + 1) raise_maximum(group.first + r, maximum + kSlack);
+    }
+    products_.weigh(group, maxima_);  // what is still too large is not finite
+  }
+
   /// Some vectors of scores of one row to exponentials of their distance to the running maximum.
   template <class Count>
   HWY_INLINE void exponentiate(Index row, T* scores, Count vectors) {
@@ -284,7 +310,7 @@ class SoftmaxTile {
     auto sum = hn::LoadU(d_, sums_ + row * kLanes<T>);
     for (Index v = 0; v < vectors; ++v) {
       T* const at = scores + v * kLanes<T>;
-      const auto power = exp2_of<T>(hn::Sub(hn::LoadU(d_, at), shift));
+      const auto power = Products::weight(exp2_of<T>(hn::Sub(hn::LoadU(d_, at), shift)));
       hn::StoreU(power, d_, at);
       sum = hn::Add(sum, power);
     }
@@ -299,8 +325,10 @@ class SoftmaxTile {
 
   HWY_NOINLINE void rescale(Index row, T old, T maximum) {
     const auto factor = exp2_of<T>(hn::Set(d_, old - maximum));
-    T* const sums = sums_ + row * kLanes<T>;
-    hn::StoreU(hn::Mul(hn::LoadU(d_, sums), factor), d_, sums);
+    if constexpr (!Products::kWeighs) {
+      T* const sums = sums_ + row * kLanes<T>;
+      hn::StoreU(hn::Mul(hn::LoadU(d_, sums), factor), d_, sums);
+    }
     products_.rescale(row, hn::GetLane(factor));
   }
 
@@ -308,21 +336,29 @@ class SoftmaxTile {
   /// seen get in (0 * NaN is NaN). Here they reach the queries that do see them.
   HWY_NOINLINE void add_non_finite(const KeyBlock& block, const Group& group) {
     for (Index r = 0; r < group.rows; ++r) {
-      const T* const weights = products_.scores(group, r);
       T* const outputs = products_.outputs(group.first + r);
       for (Index j = group.all.low; j < group.all.high; ++j) {
-        if (weights[j] == 0) continue;
+        const T weight = products_.weight(group, r, j);
+        if (weight == 0) continue;
         const T* const values = inputs_.v.row(block.key(j));
         for (Index c = 0; c < inputs_.v.cols; ++c) {
-          if (!std::isfinite(values[c])) outputs[c] += weights[j] * values[c];
+          const T value = Products::operand(values[c]);
+          if (!std::isfinite(value)) outputs[c] += weight * value;
         }
       }
     }
   }
 
   void count_work(const Group& group) {
-    worker_.executed.multiply_adds += products_.multiply_adds(group);
+    const double multiply_adds = products_.multiply_adds(group);
+    worker_.executed.multiply_adds += multiply_adds;
+    if (Products::kMatrixUnits) worker_.executed.bf16_multiply_adds += multiply_adds;
     worker_.executed.exponentials += static_cast<double>(group.rows * group.vectors * kLanes<T>);
+  }
+
+  double row_sum(Index row) {
+    if constexpr (Products::kWeighs) return products_.sum(row);
+    return sum_in_double(sums_ + row * kSumLanes);
   }
 
   const SoftmaxInputs<T>& inputs_;

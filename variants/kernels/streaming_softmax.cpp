@@ -1,7 +1,11 @@
 #include "kernels/streaming_softmax.h"
 
 #include <algorithm>
+#include <stdexcept>
 
+#include "kernels/amx.h"
+#include "kernels/amx_products-inl.h"
+#include "kernels/bf16_products-inl.h"
 #include "kernels/streaming_softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -9,8 +13,25 @@ namespace subquad {
 namespace HWY_NAMESPACE {
 namespace {
 
-void attend_floats(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
-                   const ScoreEdit* edit, Worker& worker) {
+/// Calls `body` with the type of the products for a precision.
+template <class Body>
+auto with_products(Precision precision, const Body& body) {
+  switch (precision) {
+    case Precision::f32:
+      return body.template operator()<PlainProducts<float>>();
+    case Precision::bf16_plain:
+      return body.template operator()<Bf16Products>();
+    case Precision::bf16:
+      break;
+  }
+#if SUBQUAD_HAS_AMX
+  if (amx_refusal().empty()) return body.template operator()<AmxProducts>();
+#endif
+  throw std::logic_error("products in bf16 were asked for though " + amx_refusal());
+}
+
+void attend(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
+            const ScoreEdit* edit, Worker& worker) {
   const SoftmaxInputs<float> inputs{operands.q,
                                     operands.k,
                                     operands.v,
@@ -21,83 +42,106 @@ void attend_floats(const SoftmaxOperands& operands, Rows queries, const KeyPlan&
                                     operands.first_query,
                                     operands.packed_keys,
                                     operands.finite_values};
-  attend_tile<PlainProducts<float>>(inputs, queries, plan, edit, worker);
+  with_products(operands.precision, [&]<class Products>() {
+    attend_tile<Products>(inputs, queries, plan, edit, worker);
+  });
+}
+
+std::size_t tile_bytes(Index rows, Index dim, Index value_dim, Precision precision) {
+  return with_products(precision, [&]<class Products>() {
+    return SoftmaxTile<Products>::bytes(rows, dim, value_dim);
+  });
+}
+
+struct Blocks {
+  Index length;    ///< keys of a block
+  Index elements;  ///< floats of a packed block
+  Index group;     ///< rows of queries that tiles should be multiples of
+
+  Index count(Index keys) const { return (keys + length - 1) / length; }
+};
+
+Blocks blocks_of(Precision precision, Index dim, Index value_dim) {
+  return with_products(precision, [&]<class Products>() {
+    return Blocks{Products::kBlock, Products::packed_elements(dim, value_dim),
+                  Products::kGroupRows};
+  });
 }
 
 /// Packs block `number`; returns whether its values are finite.
 bool pack_block(const SoftmaxOperands& operands, Index number, float* to) {
-  constexpr Index kBlock = PlainProducts<float>::kBlock;
-  const Index begin = number * kBlock;
-  const Index count = std::min(kBlock, operands.k.rows - begin);
-  const float* lines[kBlock];
-  for (Index j = 0; j < count; ++j) lines[j] = operands.k.row(begin + j);
-  pack_transposed<float>(lines, count, operands.k.cols, to);
-  for (Index j = 0; j < count; ++j) {
-    if (!all_finite<float>(operands.v.row(begin + j), operands.v.cols)) return false;
-  }
-  return true;
+  return with_products(operands.precision, [&]<class Products>() {
+    constexpr Index kBlock = Products::kBlock;
+    const Index begin = number * kBlock;
+    const Index count = std::min(kBlock, operands.k.rows - begin);
+    const float *keys[kBlock], *values[kBlock];
+    for (Index j = 0; j < count; ++j) {
+      keys[j] = operands.k.row(begin + j);
+      values[j] = operands.v.row(begin + j);
+    }
+    return Products::pack_block(keys, values, count, operands.k.cols, operands.v.cols, to);
+  });
 }
-
-Index packed_blocks(Index keys) {
-  return (keys + PlainProducts<float>::kBlock - 1) / PlainProducts<float>::kBlock;
-}
-Index packed_floats(Index dim) { return PlainProducts<float>::kBlock * dim; }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
 
-void declare_packed_keys(Index keys, Index dim, Scratch& scratch) {
-  const Index blocks = HWY_NAMESPACE::packed_blocks(keys);
-  scratch.shared<float>(blocks * HWY_NAMESPACE::packed_floats(dim));
-  scratch.shared<std::uint8_t>(blocks);
+void declare_packed_keys(Index keys, Index dim, Index value_dim, Precision precision,
+                         Scratch& scratch) {
+  const auto blocks = HWY_NAMESPACE::blocks_of(precision, dim, value_dim);
+  scratch.shared<float>(blocks.count(keys) * blocks.elements);
+  scratch.shared<std::uint8_t>(blocks.count(keys));
 }
 
 void pack_keys(SoftmaxOperands& operands, Run& run) {
-  const Index blocks = HWY_NAMESPACE::packed_blocks(operands.k.rows);
-  const Index floats = HWY_NAMESPACE::packed_floats(operands.k.cols);
-  float* const keys = run.shared().take<float>(blocks * floats).data();
-  std::uint8_t* const finite = run.shared().take<std::uint8_t>(blocks).data();
-  constexpr Index kBlocksPerTile = 8;
-  run.parallel((blocks + kBlocksPerTile - 1) / kBlocksPerTile, [&](Index tile, Worker&) {
-    const Index end = std::min(blocks, (tile + 1) * kBlocksPerTile);
-    for (Index block = tile * kBlocksPerTile; block < end; ++block) {
-      finite[block] = HWY_STATIC_DISPATCH(pack_block)(operands, block, keys + block * floats);
+  const auto blocks =
+      HWY_NAMESPACE::blocks_of(operands.precision, operands.k.cols, operands.v.cols);
+  const Index count = blocks.count(operands.k.rows);
+  float* const keys = run.shared().take<float>(count * blocks.elements).data();
+  std::uint8_t* const finite = run.shared().take<std::uint8_t>(count).data();
+  constexpr Index kKeysPerTile = 512;
+  const Index blocks_per_tile = kKeysPerTile / blocks.length;
+  run.parallel((count + blocks_per_tile - 1) / blocks_per_tile, [&](Index tile, Worker&) {
+    const Index end = std::min(count, (tile + 1) * blocks_per_tile);
+    for (Index block = tile * blocks_per_tile; block < end; ++block) {
+      finite[block] =
+          HWY_STATIC_DISPATCH(pack_block)(operands, block, keys + block * blocks.elements);
     }
   });
   operands.packed_keys = keys;
   operands.finite_values = finite;
 }
 
-Index softmax_tile_rows(Index dim, Index value_dim) {
-  using HWY_NAMESPACE::kMicroRows;
-  // Enough rows to make the packing of a block cheap beside its use (2 % at 192), but queries and
-  // outputs of the tile must leave most of the second-level cache to keys and values.
-  constexpr Index kMostRows = 192;
-  constexpr Index kMostElements = 1 << 16;
-  const Index rows = std::min(kMostRows, kMostElements / std::max<Index>(1, dim + value_dim));
-  return std::max<Index>(kMicroRows, rows / kMicroRows * kMicroRows);
+Index softmax_tile_rows(Index dim, Index value_dim, Precision precision) {
+  // Enough rows to make the packing of a block cheap beside its use (2 % at 192; tile products are
+  // four times as fast, and packing is not), but queries and outputs of the tile must leave most of
+  // the second-level cache to keys and values.
+  const Index most_rows = precision == Precision::bf16 ? 512 : 192;
+  const Index most_elements = precision == Precision::bf16 ? 1 << 17 : 1 << 16;
+  const Index group = HWY_NAMESPACE::blocks_of(precision, dim, value_dim).group;
+  const Index rows = std::min(most_rows, most_elements / std::max<Index>(1, dim + value_dim));
+  return std::max(group, rows / group * group);
 }
 
-Index softmax_tile_rows(Index queries, Index dim, Index value_dim) {
-  const Index most = softmax_tile_rows(dim, value_dim);
+Index softmax_tile_rows(Index queries, Index dim, Index value_dim, Precision precision) {
+  const Index group = HWY_NAMESPACE::blocks_of(precision, dim, value_dim).group;
+  const Index most = softmax_tile_rows(dim, value_dim, precision);
   const Index fewest = (queries + most - 1) / most;
   for (const Index multiple : {16, 8, 4, 2}) {
     const Index tiles = HWY_NAMESPACE::round_up(fewest, multiple);
-    const Index rows =
-        HWY_NAMESPACE::round_up((queries + tiles - 1) / tiles, HWY_NAMESPACE::kMicroRows);
+    const Index rows = HWY_NAMESPACE::round_up((queries + tiles - 1) / tiles, group);
     if (2 * rows >= most) return rows;
   }
   return std::clamp<Index>(queries, 1, most);
 }
 
-std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim) {
-  return HWY_NAMESPACE::SoftmaxTile<HWY_NAMESPACE::PlainProducts<float>>::bytes(rows, dim,
-                                                                                value_dim);
+std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim, Precision precision) {
+  return HWY_STATIC_DISPATCH(tile_bytes)(rows, dim, value_dim, precision);
 }
 
 void streaming_softmax(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
                        const ScoreEdit* edit, Worker& worker) {
-  HWY_STATIC_DISPATCH(attend_floats)(operands, queries, plan, edit, worker);
+  HWY_STATIC_DISPATCH(attend)(operands, queries, plan, edit, worker);
 }
 
 }  // namespace subquad

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "subquad/precision.h"
 #include "subquad/restriction.h"
 
 namespace subquad {
@@ -28,26 +29,30 @@ struct SoftmaxOperands {
   float scale = 1;
   bool causal = false;    ///< key row j is seen by query row i if j <= first_query + i
   Index first_query = 0;  ///< position of query row 0, for causality and bands
+  Precision precision = Precision::f32;
   /// What `pack_keys` leaves; null where it has not been called or is not worth while.
   const float* packed_keys = nullptr;
   const std::uint8_t* finite_values = nullptr;
 };
 
-/// Packs all keys once for all tiles of a head: `keys * dim` floats of shared scratch, which
-/// `declare_packed_keys` asks for. Consecutive keys of a plan are then taken from there, in blocks
-/// that begin at multiples of 64; of other keys, and without this, each tile packs its own. Worth
-/// while where many queries see whole blocks; a window's ends rarely fall on multiples of 64.
+/// Packs all keys (for tile products values too) once for all tiles of a head, in shared scratch:
+/// `keys * dim` floats or so, which `declare_packed_keys` asks for. Consecutive keys of a plan are
+/// then taken from there, in blocks that begin at multiples of 64 (128 for tile products); of other
+/// keys, and without this, each tile packs its own. Worth while where many queries see whole
+/// blocks; a window's ends rarely fall on multiples of 64.
 void pack_keys(SoftmaxOperands& operands, Run& run);
-void declare_packed_keys(Index keys, Index dim, Scratch& scratch);
+void declare_packed_keys(Index keys, Index dim, Index value_dim, Precision precision,
+                         Scratch& scratch);
 
 /// Query rows that a tile holds at the most, for these widths.
-Index softmax_tile_rows(Index dim, Index value_dim);
+Index softmax_tile_rows(Index dim, Index value_dim, Precision precision = Precision::f32);
 /// Rows of each tile (but the last) when `queries` rows are cut into tiles: into a multiple of 16,
 /// or of 8, 4, 2, as long as tiles stay longer than half of the most, so that threads end together.
-Index softmax_tile_rows(Index queries, Index dim, Index value_dim);
+Index softmax_tile_rows(Index queries, Index dim, Index value_dim, Precision precision);
 
 /// Worker scratch that `streaming_softmax` takes for a tile of up to `rows` queries.
-std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim);
+std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim,
+                                  Precision precision = Precision::f32);
 
 /// Attention of the query rows `queries` (at most `softmax_tile_rows`) over the keys of `plan`:
 /// blocks of keys in turn, with a running maximum and sum per row (Milakov and Gimelshein 2018,
@@ -59,7 +64,9 @@ std::size_t softmax_scratch_bytes(Index rows, Index dim, Index value_dim);
 /// included, to `worker.executed`.
 ///
 /// Error against exact arithmetic: (8 + dim / 32) x epsilon x max(1, largest |score|) of the
-/// largest |value|. Scores up to a third of the largest float are safe.
+/// largest |value|. Scores up to a third of the largest float are safe. In bf16: 8 x 2^-8 in the
+/// place of the first two factors (amx_products-inl.h derives it). `precision` must not be one that
+/// this machine `refuses`: std::logic_error.
 void streaming_softmax(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
                        const ScoreEdit* edit, Worker& worker);
 

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "subquad/precision.h"
 #include "subquad/variant.h"
 
 namespace subquad {
@@ -80,7 +81,8 @@ struct PlanCall {
 /// Softmax over a subset of the keys: says *which* keys, twice. `sees` is the definition, read off
 /// the paper pair by pair; `plan` says the same for a whole tile of queries, fast. The base class
 /// derives everything else: forward (streaming softmax over the plan), reference (naive softmax in
-/// double over `sees`), weights, cost and scratch. The contract holds the two against each other.
+/// double over `sees`), weights, cost and scratch, and the parameter `precision`. The contract
+/// holds the two against each other.
 class Restriction : public Variant {
  public:
   /// May query row `query` see key `key`? Causality is added by the base class.
@@ -105,6 +107,13 @@ class Restriction : public Variant {
   void forward(const Call&) const override;
   void reference(const ReferenceCall&) const override;
   void weights(const ReferenceCall&, MatrixView<double> weights) const override;
+
+  void family_parameters(Parameters& visit) final { visit_precision(visit, precision_); }
+  std::string family_refuses(const Problem&) const final { return subquad::refuses(precision_); }
+  double operand_roundoff() const final { return subquad::operand_roundoff(precision_); }
+
+ private:
+  Precision precision_ = Precision::f32;
 };
 
 }  // namespace subquad

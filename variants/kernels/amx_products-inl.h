@@ -1,0 +1,412 @@
+#pragma once
+
+// The two products of the streaming softmax in bf16 on AMX tiles, with sums in float: queries,
+// keys, values and weights are rounded to bf16 (to nearest), all else is as with floats.
+//
+// Groups of 32 queries against blocks of 128 keys: 2 x 2 tiles of sums, so that four tile loads
+// serve four products. A tile product takes 16 cycles for 8192 multiply-adds while two loads of a
+// tile take as long, and exponentials take the rest of the time, beside the tiles where the order
+// of instructions allows it: they are what bounds this kernel. So they are cut to what bf16 can
+// tell apart (power_bits below), and a whole group's are made in one pass, straight into tile
+// order.
+//
+// Error against exact arithmetic on the given floats, with u = 2^-8 the relative error of rounding
+// to bf16: q and k together put 2 u on every term of a score, so that a score is off by 2 u x its
+// own size where terms do not cancel (they do: their errors too). A weight inherits that as a
+// relative error, once in the numerator and once in the sum: 4 u x the largest |score|. Weights
+// themselves are rounded by u and 2^-13.7 of the polynomial, again in both, and values by u:
+// together below 8 u x max(1, largest |score|) of the largest |value|. Sums are those of the
+// rounded weights, so that the weights of a row add up to 1 as exactly as with floats.
+//
+// Tile products take subnormal numbers for 0: values below 2^-100 may be lost.
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "kernels/amx-inl.h"
+#include "kernels/bf16-inl.h"
+#include "kernels/product-inl.h"
+#include "kernels/streaming_softmax_parts-inl.h"
+
+#if SUBQUAD_HAS_AMX
+#include <immintrin.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace subquad {
+namespace HWY_NAMESPACE {
+
+class AmxProducts {
+ public:
+  using Real = float;
+  static constexpr Index kGroupRows = 32;
+  static constexpr Index kGroups = 1;
+  static constexpr Index kBlock = 128;
+  static constexpr Index kLaneStep = 32;
+  static constexpr bool kWeighs = true;
+  static constexpr bool kMatrixUnits = true;
+
+  AmxProducts(Arena& arena, Index rows, Index dim, Index value_dim)
+      : shape_(dim, value_dim),
+        queries_(arena.take<Bf16>(round_up(rows, kGroupRows) * shape_.dim).data()),
+        outputs_(arena.take<float>(round_up(rows, kGroupRows) * shape_.value_stride).data()),
+        own_keys_(arena.take<Pair>(shape_.key_pairs()).data()),
+        own_values_(arena.take<Pair>(shape_.value_pairs()).data()),
+        scores_(arena.take<float>(kGroupRows * kBlock).data()),
+        weights_(arena.take<Pair>(kGroupRows * kBlock / 2).data()) {}
+
+  static std::size_t bytes(Index rows, Index dim, Index value_dim) {
+    const Shape shape(dim, value_dim);
+    rows = round_up(rows, kGroupRows);
+    return Scratch()
+        .worker<Bf16>(rows * shape.dim)
+        .worker<float>(rows * shape.value_stride)
+        .worker<Pair>(shape.key_pairs())
+        .worker<Pair>(shape.value_pairs())
+        .worker<float>(kGroupRows * kBlock)
+        .worker<Pair>(kGroupRows * kBlock / 2)
+        .worker_bytes;
+  }
+
+  /// Takes the queries, times `factor`; outputs begin at 0.
+  void begin(MatrixView<const float> q, Rows rows, double factor) {
+    const Index padded = round_up(rows.count, kGroupRows);
+    for (Index i = 0; i < padded; ++i) {
+      round_row(q.row(rows[std::min(i, rows.count - 1)]), q.cols, static_cast<float>(factor),
+                queries_ + i * shape_.dim);
+    }
+    std::fill_n(outputs_, padded * shape_.value_stride, 0.0f);
+  }
+
+  static Index packed_elements(Index dim, Index value_dim) {
+    const Shape shape(dim, value_dim);
+    return shape.key_pairs() + shape.value_pairs();
+  }
+
+  /// Packs a block, values too, for `use_keys`; returns whether the values are finite.
+  static bool pack_block(const float* const* keys, const float* const* values, Index count,
+                         Index dim, Index value_dim, float* to) {
+    const Shape shape(dim, value_dim);
+    Pair* const pairs = reinterpret_cast<Pair*>(to);
+    pack_keys(shape, keys, count, pairs);
+    return pack_values(shape, values, count, pairs + shape.key_pairs());
+  }
+
+  void pack_keys(const float* const* lines, Index count) {
+    pack_keys(shape_, lines, count, own_keys_);
+    keys_ = own_keys_;
+  }
+
+  /// Takes keys that were packed before; `use_values` then takes the values beside them.
+  void use_keys(const float* packed) { keys_ = reinterpret_cast<const Pair*>(packed); }
+
+  /// Returns whether all values are finite; those that are not become 0.
+  bool pack_values(const float* const* lines, Index count, Index) {
+    values_ = own_values_;
+    return pack_values(shape_, lines, count, own_values_);
+  }
+
+  bool use_values(MatrixView<const float>, bool known) {
+    values_ = keys_ + shape_.key_pairs();
+    return known;
+  }
+
+  void score(std::span<const Group> groups) {
+    for (const Group& group : groups) {
+      for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
+        if (group.rows > kTileRows) {
+          score_chunk<2>(group.first, chunk);
+        } else {
+          score_chunk<1>(group.first, chunk);
+        }
+      }
+    }
+  }
+
+  /// Scores of row `row` of a group, [kBlock].
+  float* scores(const Group&, Index row) { return scores_ + row * kBlock; }
+
+  /// Weights 2^(score - reference of the row) out of the scores, rounded. Returns false, and leaves
+  /// weights that are of no use, where one of them is 2 or more, infinite or not a number; so it
+  /// does where a row that has no reference yet (-infinity) sees a key. Half of the exponent's
+  /// range lies below that, so nobody needs to look for the largest score beforehand.
+  bool weigh(const Group& group, const float* references) {
+    __m512i bits = _mm512_setzero_si512();
+    for (Index r = 0; r < group.rows; ++r) {
+      const float reference =
+          std::max(references[group.first + r], std::numeric_limits<float>::lowest());
+      const __m512 shift = _mm512_set1_ps(reference);
+      for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
+        const float* const from = scores_ + r * kBlock + chunk * kLaneStep;
+        const __m512i low = power_bits(_mm512_sub_ps(_mm512_load_ps(from), shift));
+        const __m512i high = power_bits(_mm512_sub_ps(_mm512_load_ps(from + kTileRows), shift));
+        const __m512i pairs =
+            _mm512_mask_blend_epi16(kHighHalves, _mm512_srli_epi32(low, 16), high);
+        bits = _mm512_or_si512(bits, pairs);
+        _mm512_store_si512(weights_ + (chunk * kGroupRows + r) * kTileRows, pairs);
+      }
+    }
+    constexpr short kTwo = 0x4000;  // the exponent's highest bit
+    return _mm512_test_epi16_mask(bits, _mm512_set1_epi16(kTwo)) == 0;
+  }
+
+  float weight(const Group&, Index row, Index lane) const {
+    const Index within = lane % kLaneStep;
+    const Pair pair =
+        weights_[(lane / kLaneStep * kGroupRows + row) * kTileRows + within % kTileRows];
+    return hwy::F32FromBF16({static_cast<Bf16>(within < kTileRows ? pair : pair >> 16)});
+  }
+
+  static float operand(float given) { return round_to_bf16(given); }
+
+  /// outputs += weights values, over the lanes that a group sees.
+  void add_values(std::span<const Group> groups) {
+    for (const Group& group : groups) {
+      if (group.rows > kTileRows) {
+        add_rows<2>(group);
+      } else {
+        add_rows<1>(group);
+      }
+    }
+  }
+
+  /// Sums of a tile's row, not yet divided.
+  float* outputs(Index row) { return outputs_ + row * shape_.value_stride; }
+  /// The sum of its weights.
+  float sum(Index row) { return outputs(row)[shape_.given_value_dim]; }
+
+  void rescale(Index row, float factor) {
+    float* const at = outputs(row);
+    const __m512 factors = _mm512_set1_ps(factor);
+    for (Index c = 0; c < shape_.value_stride; c += kTileRows) {
+      _mm512_storeu_ps(at + c, _mm512_mul_ps(_mm512_loadu_ps(at + c), factors));
+    }
+  }
+
+  /// Multiply-adds that one group takes, whole tiles included.
+  double multiply_adds(const Group& group) const {
+    const Index rows = group.rows > kTileRows ? kGroupRows : kTileRows;
+    const Index lanes = (end_chunk(group) - first_chunk(group)) * kLaneStep;
+    return static_cast<double>(rows * lanes * (shape_.dim + shape_.value_stride));
+  }
+
+ private:
+  using Bf16 = std::uint16_t;
+  using Pair = std::uint32_t;  ///< two bf16 numbers, which a tile product takes together
+  static constexpr Index kTileRows = amx::kTileRows;
+  static constexpr __mmask32 kHighHalves = 0xaaaaaaaa;
+
+  /// Extents in whole tiles.
+  struct Shape {
+    Shape(Index given_dim, Index given_value_dim)
+        : given_dim(given_dim),
+          given_value_dim(given_value_dim),
+          dim(round_up(std::max<Index>(given_dim, 1), kLaneStep)),
+          value_stride(round_up(given_value_dim + 1, kTileRows)) {}
+
+    Index given_dim, given_value_dim;
+    Index dim;
+    Index value_stride;  ///< one more column at least, for the sum of weights
+
+    Index key_pairs() const { return kBlock * dim / 2; }
+    Index value_pairs() const { return kBlock * value_stride / 2; }
+    /// Distance of the sums' column from the start of a row of pairs.
+    Index sum_at() const {
+      return given_value_dim / kTileRows * kTileRows * kTileRows + given_value_dim % kTileRows;
+    }
+  };
+
+  static Index first_chunk(const Group& group) {
+    return group.first_vector * kLanes<float> / kLaneStep;
+  }
+  static Index end_chunk(const Group& group) {
+    return first_chunk(group) + group.vectors * kLanes<float> / kLaneStep;
+  }
+
+  /// to[c] = from[c] * factor for c < count, zeros up to the next multiple of 32.
+  static void round_row(const float* from, Index count, float factor, Bf16* to) {
+    const __m512 factors = _mm512_set1_ps(factor);
+    for (Index c = 0; c == 0 || c < count; c += kLaneStep) {
+      const __m512 low = _mm512_mul_ps(load_part(from + c, count - c), factors);
+      const __m512 high =
+          _mm512_mul_ps(load_part(from + c + kTileRows, count - c - kTileRows), factors);
+      _mm512_storeu_si512(to + c, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+    }
+  }
+
+  /// The first `count` lanes, as many as there are; zeros in the rest, which is not read.
+  static __m512 load_part(const float* from, Index count) {
+    if (count >= kTileRows) return _mm512_loadu_ps(from);
+    if (count <= 0) return _mm512_setzero_ps();
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+  }
+
+  /// Panels of 64 keys: pairs of columns, transposed.
+  static void pack_keys(const Shape& shape, const float* const* lines, Index count, Pair* to) {
+    alignas(64) Bf16 rounded[kPanelColumns][kLaneStep];
+    const Pair* pairs[kPanelColumns];
+    for (Index j = 0; j < kPanelColumns; ++j) pairs[j] = reinterpret_cast<const Pair*>(rounded[j]);
+    for (Index panel = 0; panel < count; panel += kPanelColumns) {
+      const Index columns = std::min(kPanelColumns, count - panel);
+      for (Index c = 0; c < shape.dim; c += kLaneStep) {
+        const Index width = std::min(kLaneStep, shape.given_dim - c);
+        for (Index j = 0; j < columns; ++j) round_row(lines[panel + j] + c, width, 1, rounded[j]);
+        const Index depth = std::min(kLaneStep, shape.dim - c) / 2;
+        pack_transposed<Pair>(pairs, columns, depth,
+                              to + panel * shape.dim / 2 + c / 2 * kPanelColumns);
+      }
+    }
+  }
+
+  /// Beside the values stands a column of ones, whose product with the weights is their sum.
+  static bool pack_values(const Shape& shape, const float* const* lines, Index count, Pair* to) {
+    bool finite = true;
+    for (Index begin = 0; begin < count; begin += kLaneStep) {
+      for (Index i = 0; i < kTileRows; ++i) {
+        const Index low = begin + i, high = low + kTileRows;
+        Pair* const row = to + begin / 2 * shape.value_stride + i * kTileRows;
+        finite &= pack_value_pair(shape, low < count ? lines[low] : nullptr,
+                                  high < count ? lines[high] : nullptr, row);
+        constexpr Pair kOne = 0x3f80;
+        row[shape.sum_at()] = (low < count ? kOne : 0) | (high < count ? kOne << 16 : 0);
+      }
+    }
+    return finite;
+  }
+
+  /// One row of pairs of all tiles of a chunk's values: of key i and key i + 16, because so the
+  /// weights of both need no shuffling. Absent lines are zeros.
+  static bool pack_value_pair(const Shape& shape, const float* low, const float* high, Pair* to) {
+    alignas(64) static constexpr Bf16 kInterleave[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                         21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                         11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i order = _mm512_load_si512(kInterleave);
+    const __m512i exponent = _mm512_set1_epi16(0x7f80);
+    __mmask32 wrong = 0;
+    for (Index c = 0; c < shape.value_stride; c += kTileRows) {
+      const Index columns = shape.given_value_dim;
+      const __m512 low_part = low ? load_part(low + c, columns - c) : _mm512_setzero_ps();
+      const __m512 high_part = high ? load_part(high + c, columns - c) : _mm512_setzero_ps();
+      const auto rounded = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high_part, low_part));
+      const __m512i pairs = _mm512_permutexvar_epi16(order, rounded);
+      const __mmask32 infinite =
+          _mm512_cmpeq_epi16_mask(_mm512_and_si512(pairs, exponent), exponent);
+      wrong |= infinite;
+      _mm512_store_si512(to + c * kTileRows, _mm512_maskz_mov_epi16(~infinite, pairs));
+    }
+    return wrong == 0;
+  }
+
+  /// 2^x in the upper half of each lane, rounded to nearest; 0 for -infinity, while infinity and
+  /// not-a-number show in the highest bit of the exponent. 2^floor(x) is exact, and the polynomial
+  /// for the fraction, minimax on [0, 1], is off by 2^-13.7 at the most; its constant term has half
+  /// a unit of the last place added, so that cutting off the lower bits rounds.
+  static HWY_INLINE __m512i power_bits(__m512 x) {
+    constexpr float kHalfUnit = 0x1p-8f;
+    const __m512 fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
+    __m512 power = _mm512_set1_ps(0x1.3f96a4p-4f);
+    power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(0x1.cefc4cp-3f));
+    power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(0x1.64444cp-1f));
+    power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(0x1.fff632p-1f + kHalfUnit));
+    return _mm512_castps_si512(_mm512_scalef_ps(power, x));
+  }
+
+  /// Scores of one or two tiles of queries against two tiles of keys.
+  template <int kRowTiles>
+  void score_chunk(Index first_row, Index chunk) {
+    const Bf16* const queries = queries_ + first_row * shape_.dim;
+    const Index query_stride = shape_.dim * static_cast<Index>(sizeof(Bf16));
+    const Index lane = chunk * kLaneStep;
+    const Pair* const keys =
+        keys_ + lane / kPanelColumns * (kPanelColumns * shape_.dim / 2) + lane % kPanelColumns;
+    constexpr Index kKeyStride = kPanelColumns * sizeof(Pair);
+    amx::zero<0>();
+    amx::zero<1>();
+    if constexpr (kRowTiles == 2) {
+      amx::zero<2>();
+      amx::zero<3>();
+    }
+    for (Index c = 0; c < shape_.dim; c += kLaneStep) {
+      const Pair* const pairs = keys + c / 2 * kPanelColumns;
+      amx::load<4>(queries + c, query_stride);
+      amx::load<6>(pairs, kKeyStride);
+      amx::multiply_add<0, 4, 6>();
+      amx::load<7>(pairs + kTileRows, kKeyStride);
+      amx::multiply_add<1, 4, 7>();
+      if constexpr (kRowTiles == 2) {
+        amx::load<5>(queries + kTileRows * shape_.dim + c, query_stride);
+        amx::multiply_add<2, 5, 6>();
+        amx::multiply_add<3, 5, 7>();
+      }
+    }
+    float* const to = scores_ + lane;
+    constexpr Index kStride = kBlock * sizeof(float);
+    amx::store<0>(to, kStride);
+    amx::store<1>(to + kTileRows, kStride);
+    if constexpr (kRowTiles == 2) {
+      amx::store<2>(to + kTileRows * kBlock, kStride);
+      amx::store<3>(to + kTileRows * kBlock + kTileRows, kStride);
+    }
+  }
+
+  template <int kRowTiles>
+  void add_rows(const Group& group) {
+    Index c = 0;
+    for (; c + 2 * kTileRows <= shape_.value_stride; c += 2 * kTileRows) {
+      add_columns<kRowTiles, 2>(group, c);
+    }
+    if (c < shape_.value_stride) add_columns<kRowTiles, 1>(group, c);
+  }
+
+  /// Columns c ... of the outputs, one or two tiles of them.
+  template <int kRowTiles, int kColumnTiles>
+  void add_columns(const Group& group, Index c) {
+    constexpr bool kTwoRows = kRowTiles == 2, kTwoColumns = kColumnTiles == 2;
+    constexpr Index kStride = amx::kTileBytes;
+    const Index stride = shape_.value_stride * static_cast<Index>(sizeof(float));
+    float* const low = outputs(group.first) + c;
+    float* const high = low + kTileRows * shape_.value_stride;
+    amx::load<0>(low, stride);
+    if constexpr (kTwoColumns) amx::load<1>(low + kTileRows, stride);
+    if constexpr (kTwoRows) amx::load<2>(high, stride);
+    if constexpr (kTwoRows && kTwoColumns) amx::load<3>(high + kTileRows, stride);
+    for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
+      const Pair* const weights = weights_ + chunk * kGroupRows * kTileRows;
+      const Pair* const values = values_ + chunk * kTileRows * shape_.value_stride + c * kTileRows;
+      amx::load<4>(weights, kStride);
+      amx::load<6>(values, kStride);
+      amx::multiply_add<0, 4, 6>();
+      if constexpr (kTwoColumns) {
+        amx::load<7>(values + kTileRows * kTileRows, kStride);
+        amx::multiply_add<1, 4, 7>();
+      }
+      if constexpr (kTwoRows) {
+        amx::load<5>(weights + kTileRows * kTileRows, kStride);
+        amx::multiply_add<2, 5, 6>();
+        if constexpr (kTwoColumns) amx::multiply_add<3, 5, 7>();
+      }
+    }
+    amx::store<0>(low, stride);
+    if constexpr (kTwoColumns) amx::store<1>(low + kTileRows, stride);
+    if constexpr (kTwoRows) amx::store<2>(high, stride);
+    if constexpr (kTwoRows && kTwoColumns) amx::store<3>(high + kTileRows, stride);
+  }
+
+  Shape shape_;
+  Bf16* queries_;     ///< [rows, dim], scaled
+  float* outputs_;    ///< [rows, value_stride]
+  Pair* own_keys_;    ///< room for a block's keys, panels of 64: [dim / 2, 64]
+  Pair* own_values_;  ///< room for its values, chunks of 32: [value tiles, 16, 16]
+  const Pair* keys_ = nullptr;
+  const Pair* values_ = nullptr;
+  float* scores_;  ///< [kGroupRows, kBlock]
+  Pair* weights_;  ///< chunks of 32 keys: [kGroupRows, 16]
+  amx::Session session_;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace subquad
+HWY_AFTER_NAMESPACE();
+
+#endif  // SUBQUAD_HAS_AMX
