@@ -115,13 +115,21 @@ class AmxProducts {
   void score(std::span<const Group> groups) {
     for (const Group& group : groups) {
       for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
-        if (group.rows > kTileRows) {
-          score_chunk<2>(group.first, chunk);
-        } else {
-          score_chunk<1>(group.first, chunk);
-        }
+        score_chunk(group, chunk);
       }
     }
+  }
+
+  /// `score` and `weigh` of one group at once: while exponentials of one chunk are taken, the tiles
+  /// are at the next.
+  bool score_and_weigh(const Group& group, const float* references) {
+    __m512i bits = _mm512_setzero_si512();
+    score_chunk(group, first_chunk(group));
+    for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
+      if (chunk + 1 < end_chunk(group)) score_chunk(group, chunk + 1);
+      bits = _mm512_or_si512(bits, weigh_chunk(group, references, chunk));
+    }
+    return below_two(bits);
   }
 
   /// Scores of row `row` of a group, [kBlock].
@@ -133,22 +141,10 @@ class AmxProducts {
   /// range lies below that, so nobody needs to look for the largest score beforehand.
   bool weigh(const Group& group, const float* references) {
     __m512i bits = _mm512_setzero_si512();
-    for (Index r = 0; r < group.rows; ++r) {
-      const float reference =
-          std::max(references[group.first + r], std::numeric_limits<float>::lowest());
-      const __m512 shift = _mm512_set1_ps(reference);
-      for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
-        const float* const from = scores_ + r * kBlock + chunk * kLaneStep;
-        const __m512i low = power_bits(_mm512_sub_ps(_mm512_load_ps(from), shift));
-        const __m512i high = power_bits(_mm512_sub_ps(_mm512_load_ps(from + kTileRows), shift));
-        const __m512i pairs =
-            _mm512_mask_blend_epi16(kHighHalves, _mm512_srli_epi32(low, 16), high);
-        bits = _mm512_or_si512(bits, pairs);
-        _mm512_store_si512(weights_ + (chunk * kGroupRows + r) * kTileRows, pairs);
-      }
+    for (Index chunk = first_chunk(group); chunk < end_chunk(group); ++chunk) {
+      bits = _mm512_or_si512(bits, weigh_chunk(group, references, chunk));
     }
-    constexpr short kTwo = 0x4000;  // the exponent's highest bit
-    return _mm512_test_epi16_mask(bits, _mm512_set1_epi16(kTwo)) == 0;
+    return below_two(bits);
   }
 
   float weight(const Group&, Index row, Index lane) const {
@@ -310,6 +306,36 @@ class AmxProducts {
     power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(0x1.64444cp-1f));
     power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(0x1.fff632p-1f + kHalfUnit));
     return _mm512_castps_si512(_mm512_scalef_ps(power, x));
+  }
+
+  /// Weights of a chunk of keys; returns which bits are set in any of them.
+  HWY_INLINE __m512i weigh_chunk(const Group& group, const float* references, Index chunk) {
+    const float* from = scores_ + chunk * kLaneStep;
+    Pair* to = weights_ + chunk * kGroupRows * kTileRows;
+    __m512i bits = _mm512_setzero_si512();
+    for (Index r = 0; r < group.rows; ++r, from += kBlock, to += kTileRows) {
+      const __m512 shift = _mm512_max_ps(_mm512_set1_ps(references[group.first + r]),
+                                         _mm512_set1_ps(std::numeric_limits<float>::lowest()));
+      const __m512i low = power_bits(_mm512_sub_ps(_mm512_load_ps(from), shift));
+      const __m512i high = power_bits(_mm512_sub_ps(_mm512_load_ps(from + kTileRows), shift));
+      const __m512i pairs = _mm512_mask_blend_epi16(kHighHalves, _mm512_srli_epi32(low, 16), high);
+      bits = _mm512_or_si512(bits, pairs);
+      _mm512_store_si512(to, pairs);
+    }
+    return bits;
+  }
+
+  /// Numbers of 2 or more, infinity and not-a-number have the exponent's highest bit.
+  static bool below_two(__m512i bits) {
+    return _mm512_test_epi16_mask(bits, _mm512_set1_epi16(0x4000)) == 0;
+  }
+
+  void score_chunk(const Group& group, Index chunk) {
+    if (group.rows > kTileRows) {
+      score_chunk<2>(group.first, chunk);
+    } else {
+      score_chunk<1>(group.first, chunk);
+    }
   }
 
   /// Scores of one or two tiles of queries against two tiles of keys.

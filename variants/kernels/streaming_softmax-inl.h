@@ -216,6 +216,13 @@ class SoftmaxTile {
 
   void attend_groups(const KeyBlock& block, std::span<const Group> groups, bool edited,
                      bool finite) {
+    if constexpr (Products::kWeighs) {
+      if (edit_ == nullptr && groups.size() == 1 && !groups.front().masked) {
+        if (!products_.score_and_weigh(groups.front(), maxima_)) raise_and_weigh(groups.front());
+        finish_groups(block, groups, finite);
+        return;
+      }
+    }
     products_.score(groups);
     for (const Group& group : groups) {
       for (Index r = 0; r < group.rows; ++r) {
@@ -236,8 +243,14 @@ class SoftmaxTile {
           }
         }
       }
-      if constexpr (Products::kWeighs) weigh(group);
+      if constexpr (Products::kWeighs) {
+        if (!products_.weigh(group, maxima_)) raise_and_weigh(group);
+      }
     }
+    finish_groups(block, groups, finite);
+  }
+
+  void finish_groups(const KeyBlock& block, std::span<const Group> groups, bool finite) {
     products_.add_values(groups);
     for (const Group& group : groups) {
       if (!finite) add_non_finite(block, group);
@@ -277,10 +290,9 @@ class SoftmaxTile {
     }
   }
 
-  /// Weights of a group where the products make them: they say so if a reference has to be raised
-  /// first, which is rare after the first block.
-  void weigh(const Group& group) {
-    if (HWY_LIKELY(products_.weigh(group, maxima_))) return;
+  /// Weights of a group where products that make them say that a reference has to be raised first,
+  /// which is rare after the first block.
+  HWY_NOINLINE void raise_and_weigh(const Group& group) {
     for (Index r = 0; r < group.rows; ++r) {
       const T* const scores = products_.scores(group, r) + group.first_vector * kLanes<T>;
       auto largest = hn::LoadU(d_, scores);
