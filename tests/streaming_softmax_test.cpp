@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "kernels/direct_products-inl.h"
 #include "kernels/streaming_softmax-inl.h"
 #include "subquad/random.h"
 #include "support/simple_run.h"
@@ -394,36 +395,69 @@ TEST(StreamingSoftmax, ExecutedWorkCoversTheUsefulWork) {
   EXPECT_LE(causal.exponentials, 192.0 * 193 / 2 + 192 * 22);
 }
 
+template <class Products>
+void expect_ten_digits(Index dim, bool causal) {
+  SCOPED_TRACE(testing::Message() << dim << ' ' << causal);
+  using Tile = HWY_NAMESPACE::SoftmaxTile<Products>;
+  Head<double> head(50, 200, dim, dim + 2);
+  head.causal = causal;
+  head.first_query = 120;
+  const HWY_NAMESPACE::SoftmaxInputs<double> inputs{
+      head.q, head.k, head.v, head.out, head.log_sum_exp.data(), head.scale, causal, 120};
+  Scratch scratch;
+  scratch.worker_bytes = Tile::bytes(50, dim, dim + 2);
+  SimpleRun run(scratch);
+  std::vector<KeySpan> spans(2);
+  KeyPlan plan(200, spans, {});
+  plan.all(0, 33);
+  plan.band(33, 200, 1, 60, 20);
+  HWY_NAMESPACE::attend_tile<Products>(inputs, {0, 50}, plan, nullptr, run.worker());
+  const auto errors = head.errors({0, 50}, [&](Index i, Index j) {
+    const Index position = 120 + i;
+    if (causal && j > position) return false;
+    return j < 33 || (j >= position - 60 && j <= position + 20);
+  });
+  EXPECT_LE(errors.out, 1e-10);
+  EXPECT_LE(errors.log_sum_exp, 1e-10);
+}
+
 TEST(StreamingSoftmax, InDoubleAgreesToTenDigits) {
-  using HWY_NAMESPACE::attend_tile;
-  using HWY_NAMESPACE::PlainProducts;
-  using HWY_NAMESPACE::SoftmaxInputs;
-  using HWY_NAMESPACE::SoftmaxTile;
   for (const Index dim : {1, 3, 8, 15, 64, 130}) {
     for (const bool causal : {false, true}) {
-      SCOPED_TRACE(testing::Message() << dim << ' ' << causal);
-      Head<double> head(50, 200, dim, dim + 2);
-      head.causal = causal;
-      head.first_query = 120;
-      const SoftmaxInputs<double> inputs{
-          head.q, head.k, head.v, head.out, head.log_sum_exp.data(), head.scale, causal, 120};
-      Scratch scratch;
-      scratch.worker_bytes = SoftmaxTile<PlainProducts<double>>::bytes(50, dim, dim + 2);
-      SimpleRun run(scratch);
-      std::vector<KeySpan> spans(2);
-      KeyPlan plan(200, spans, {});
-      plan.all(0, 33);
-      plan.band(33, 200, 1, 60, 20);
-      attend_tile<PlainProducts<double>>(inputs, {0, 50}, plan, nullptr, run.worker());
-      const auto errors = head.errors({0, 50}, [&](Index i, Index j) {
-        const Index position = 120 + i;
-        if (causal && j > position) return false;
-        return j < 33 || (j >= position - 60 && j <= position + 20);
-      });
-      EXPECT_LE(errors.out, 1e-10);
-      EXPECT_LE(errors.log_sum_exp, 1e-10);
+      expect_ten_digits<HWY_NAMESPACE::PlainProducts<double>>(dim, causal);
+      expect_ten_digits<HWY_NAMESPACE::DirectProducts<double>>(dim, causal);
     }
   }
+}
+
+TEST(StreamingSoftmax, FewQueriesAgreeAtEveryWidth) {
+  for (const Index queries : {1, 2, 3, 4}) {
+    for (Index dim = 1; dim <= 80; dim += dim < 20 ? 1 : 7) {
+      SCOPED_TRACE(testing::Message() << queries << ' ' << dim);
+      Head<float> head(queries, 150, dim, 81 - dim);
+      head.causal = true;
+      head.first_query = 140;
+      const auto plan = [](Rows, KeyPlan& plan) {
+        plan.all(0, 70);
+        plan.all(72, 150, 2);
+        plan.single(std::vector<std::int32_t>{70, 71, 73});
+      };
+      expect_attends(head, {0, queries}, plan,
+                     [&](Index i, Index j) { return j <= 140 + i && (j <= 73 || j % 2 == 0); });
+    }
+  }
+}
+
+TEST(StreamingSoftmax, AFewQueriesSeeNothingOfWhatComesLater) {
+  Head<float> head(2, 90, 24, 21);
+  head.causal = true;
+  head.first_query = 40;
+  for (Index j = 42; j < 90; ++j) {
+    for (Index c = 0; c < 24; ++c) head.k(j, c) = std::nanf("");
+    for (Index c = 0; c < 21; ++c) head.v(j, c) = std::nanf("");
+  }
+  attend(head, {0, 2}, everything);
+  expect_close(head, {0, 2}, [](Index i, Index j) { return j <= 40 + i; });
 }
 
 }  // namespace

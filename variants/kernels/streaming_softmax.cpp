@@ -6,6 +6,7 @@
 #include "kernels/amx.h"
 #include "kernels/amx_products-inl.h"
 #include "kernels/bf16_products-inl.h"
+#include "kernels/direct_products-inl.h"
 #include "kernels/streaming_softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -30,24 +31,36 @@ auto with_products(Precision precision, const Body& body) {
   throw std::logic_error("products in bf16 were asked for though " + amx_refusal());
 }
 
+/// So few rows that packing keys for them takes longer than it saves.
+bool reads_in_place(Index rows, Precision precision) {
+  return precision == Precision::f32 && rows <= DirectProducts<float>::kMostRows;
+}
+
 void attend(const SoftmaxOperands& operands, Rows queries, const KeyPlan& plan,
             const ScoreEdit* edit, Worker& worker) {
-  const SoftmaxInputs<float> inputs{operands.q,
-                                    operands.k,
-                                    operands.v,
-                                    operands.out,
-                                    operands.row_log_sum_exp,
-                                    operands.scale,
-                                    operands.causal,
-                                    operands.first_query,
-                                    operands.packed_keys,
-                                    operands.finite_values};
+  SoftmaxInputs<float> inputs{operands.q,
+                              operands.k,
+                              operands.v,
+                              operands.out,
+                              operands.row_log_sum_exp,
+                              operands.scale,
+                              operands.causal,
+                              operands.first_query,
+                              operands.packed_keys,
+                              operands.finite_values};
+  if (reads_in_place(queries.count, operands.precision)) {
+    inputs.packed_keys = nullptr;
+    return attend_tile<DirectProducts<float>>(inputs, queries, plan, edit, worker);
+  }
   with_products(operands.precision, [&]<class Products>() {
     attend_tile<Products>(inputs, queries, plan, edit, worker);
   });
 }
 
 std::size_t tile_bytes(Index rows, Index dim, Index value_dim, Precision precision) {
+  if (reads_in_place(rows, precision)) {
+    return SoftmaxTile<DirectProducts<float>>::bytes(rows, dim, value_dim);
+  }
   return with_products(precision, [&]<class Products>() {
     return SoftmaxTile<Products>::bytes(rows, dim, value_dim);
   });

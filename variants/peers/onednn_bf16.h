@@ -14,8 +14,8 @@
 
 namespace subquad {
 
-/// Relative error of rounding to bf16.
-inline constexpr double kBf16Roundoff = 0x1p-9;
+/// Relative error of rounding to the 8 significant bits of bf16.
+inline constexpr double kBf16Roundoff = 0x1p-8;
 
 inline const dnnl::engine& processor() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
