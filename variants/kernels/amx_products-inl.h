@@ -5,10 +5,10 @@
 //
 // Groups of 32 queries against blocks of 128 keys: 2 x 2 tiles of sums, so that four tile loads
 // serve four products. A tile product takes 16 cycles for 8192 multiply-adds while two loads of a
-// tile take as long, and exponentials take the rest of the time, beside the tiles where the order
-// of instructions allows it: they are what bounds this kernel. So they are cut to what bf16 can
-// tell apart (power_bits below), and a whole group's are made in one pass, straight into tile
-// order.
+// tile take as long, and exponentials run beside the tiles where the order of instructions allows
+// it. They are cut to what bf16 can tell apart (power_bits below), and a whole group's are made in
+// one pass, straight into tile order; what bounds the kernel then is how fast tiles come from the
+// second-level cache, values and sums above all (docs/kernels.md).
 //
 // Error against exact arithmetic on the given floats, with u = 2^-8 the relative error of rounding
 // to bf16: q and k together put 2 u on every term of a score, so that a score is off by 2 u x its
@@ -173,11 +173,7 @@ class AmxProducts : private AmxPacking {
   float sum(Index row) { return outputs(row)[shape_.given_value_dim]; }
 
   void rescale(Index row, float factor) {
-    float* const at = outputs(row);
-    const __m512 factors = _mm512_set1_ps(factor);
-    for (Index c = 0; c < shape_.value_stride; c += kTileRows) {
-      _mm512_storeu_ps(at + c, _mm512_mul_ps(_mm512_loadu_ps(at + c), factors));
-    }
+    scale_vectors(outputs(row), shape_.value_stride, factor);
   }
 
   /// Multiply-adds that one group takes, whole tiles included.

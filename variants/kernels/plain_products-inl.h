@@ -146,13 +146,7 @@ class PlainProducts {
   /// [value_stride] sums of a tile's row, not yet divided.
   T* outputs(Index row) { return outputs_ + row * value_stride_; }
 
-  void rescale(Index row, T factor) {
-    const auto factors = hn::Set(d_, factor);
-    T* const at = outputs(row);
-    for (Index c = 0; c < value_stride_; c += kLanes<T>) {
-      hn::StoreU(hn::Mul(hn::LoadU(d_, at + c), factors), d_, at + c);
-    }
-  }
+  void rescale(Index row, T factor) { scale_vectors(outputs(row), value_stride_, factor); }
 
   /// Multiply-adds that one group takes, whole vectors included.
   double multiply_adds(const Group& group) const {

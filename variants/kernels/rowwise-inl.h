@@ -157,6 +157,16 @@ HWY_INLINE void store_first(Vec<T> value, Index count, T* to) {
   hn::BlendedStore(value, hn::FirstN(d, static_cast<std::size_t>(count)), d, to);
 }
 
+/// values[i] *= factor for whole vectors up to `count`.
+template <class T>
+HWY_INLINE void scale_vectors(T* values, Index count, T factor) {
+  const Tag<T> d;
+  const auto factors = hn::Set(d, factor);
+  for (Index i = 0; i < count; i += kLanes<T>) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), factors), d, values + i);
+  }
+}
+
 /// Sum of one vector's lanes at `from`, in double.
 HWY_INLINE double sum_in_double(const float* from) {
   const Tag<double> d;
