@@ -1,5 +1,8 @@
 #include "bench.h"
 
+#include "expressions/expression.h"
+#include "layers/layer.h"
+
 namespace subquad::bench {
 
 void time_forward(benchmark::State& state, const Variant& variant, const Problem& problem) {
@@ -19,6 +22,15 @@ void time_forward(benchmark::State& state, const Variant& variant, const Problem
                   .run = run};
   const Cost cost = variant.cost(problem);
   time_kernel(state, run, cost.useful, cost.bytes, [&] { variant.forward(call); });
+}
+
+Problem square(Index n, Index dim, bool causal) {
+  return {.queries = n, .keys = n, .dim = dim, .value_dim = dim, .causal = causal};
+}
+
+void time_expression(benchmark::State& state, const char* text, const Problem& problem) {
+  const Layer layer(parse_expression(text), problem, 1);
+  time_forward(state, layer.variant(0), problem);
 }
 
 }  // namespace subquad::bench

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <vector>
 
+#include "inputs/input.h"
 #include "records/peak_probe.h"
 #include "subquad/random.h"
 #include "subquad/variant.h"
@@ -25,10 +26,10 @@ class Matrix {
     random.normals(values_, scale);
   }
   View view() { return {values_.data(), rows_, cols_}; }
-  std::vector<float>& values() { return values_; }
+  AlignedFloats& values() { return values_; }
 
  private:
-  std::vector<float> values_;
+  AlignedFloats values_;
   Index rows_, cols_;
 };
 
@@ -91,5 +92,12 @@ void time_kernel(benchmark::State& state, SimpleRun& run, const Work& useful, do
 
 /// One head of a variant on normal inputs, on one thread.
 void time_forward(benchmark::State& state, const Variant& variant, const Problem& problem);
+
+/// Self attention of n tokens.
+Problem square(Index n, Index dim, bool causal = false);
+
+/// One forward pass of a layer expression of one head: variants that are their kernel and little
+/// else.
+void time_expression(benchmark::State& state, const char* text, const Problem& problem);
 
 }  // namespace subquad::bench

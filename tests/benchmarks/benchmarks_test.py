@@ -31,6 +31,8 @@ class Benchmarks(unittest.TestCase):
                     self.assertGreater(benchmark["% of peak"], 0)
                     self.assertGreater(benchmark["GFLOP/s run"], 0)
         headers = {path.stem for path in KERNELS.glob("*.h") if not path.stem.endswith("-inl")}
+        if "amx is left out: " in done.stderr:
+            headers.remove("amx")
         self.assertEqual({b["name"].split("/")[0] for b in benchmarks}, headers)
 
     def test_medians_are_printed_alone(self):

@@ -7,21 +7,10 @@
 #include <vector>
 
 #include "bench.h"
-#include "expressions/expression.h"
-#include "layers/layer.h"
 #include "subquad/restriction.h"
 
 namespace subquad::bench {
 namespace {
-
-Problem square(Index n, Index dim, bool causal = false) {
-  return {.queries = n, .keys = n, .dim = dim, .value_dim = dim, .causal = causal};
-}
-
-void time_expression(benchmark::State& state, const char* text, const Problem& problem) {
-  const Layer layer(parse_expression(text), problem, 1);
-  time_forward(state, layer.variant(0), problem);
-}
 
 /// Every other key for every query, by its index.
 class EveryOtherKey final : public Restriction {
@@ -111,7 +100,7 @@ void band(benchmark::State& state) {
 BENCHMARK(band)
     ->Name("streaming_softmax/band_of_64")
     ->ArgNames({"n", "dim"})
-    ->ArgsProduct({{2048, 8192}, {64}});
+    ->ArgsProduct({{2048, 8192, 65536}, {64}});
 
 void gathered(benchmark::State& state) {
   time_forward(state, EveryOtherKey(), square(state.range(0), state.range(1)));
