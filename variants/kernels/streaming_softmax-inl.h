@@ -250,7 +250,7 @@ class SoftmaxTile {
     finish_groups(block, groups, finite);
   }
 
-  void finish_groups(const KeyBlock& block, std::span<const Group> groups, bool finite) {
+  HWY_INLINE void finish_groups(const KeyBlock& block, std::span<const Group> groups, bool finite) {
     products_.add_values(groups);
     for (const Group& group : groups) {
       if (!finite) add_non_finite(block, group);
@@ -267,7 +267,7 @@ class SoftmaxTile {
       const auto before = hn::FirstN(d_, static_cast<std::size_t>(seen.low - v * kLanes<T>));
       hn::StoreU(hn::IfThenElse(before, nothing, hn::LoadU(d_, at)), d_, at);
     }
-    for (Index v = end - 1; v >= group.first_vector && (v + 1) * kLanes < T >> seen.high; --v) {
+    for (Index v = end - 1; v >= group.first_vector && seen.high < (v + 1) * kLanes<T>; --v) {
       T* const at = scores + v * kLanes<T>;
       const Index kept = std::max<Index>(0, seen.high - v * kLanes<T>);
       const auto first = hn::FirstN(d_, static_cast<std::size_t>(kept));
