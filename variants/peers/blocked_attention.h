@@ -14,6 +14,7 @@
 #include <numbers>
 
 #include "dense_peer.h"
+#include "kernels/rowwise.h"
 #include "softmax_rows.h"
 
 namespace subquad {
@@ -142,16 +143,15 @@ class BlockedAttention : public DensePeer {
 
     /// Scores of one row to weights, after what the row has so far is brought to its new maximum.
     void weigh_row(Index r, Rows keys, View scores) {
-      namespace hw = HWY_NAMESPACE;
       float* const row = scores.row(r);
       const Index seen = seen_keys(r, keys);
       std::fill(row + seen, row + keys.count, 0.0f);
-      const float largest = hw::largest_of(row, seen);
+      const float largest = max_of({row, static_cast<std::size_t>(seen)});
       if (largest == -std::numeric_limits<float>::infinity()) {
         std::fill_n(row, seen, 0.0f);
       } else {
         if (!(largest <= maxima_[r])) raise_maximum(r, largest, keys.begin > 0);
-        sums_[r] += hw::exp2_pass(row, seen, maxima_[r]);
+        sums_[r] += HWY_NAMESPACE::exp2_pass(row, seen, maxima_[r]);
       }
       Product::convert_weights(scores, r);
     }
@@ -160,7 +160,7 @@ class BlockedAttention : public DensePeer {
       if (has_output) {
         const float factor = std::exp2(maxima_[r] - largest);
         sums_[r] *= factor;
-        HWY_NAMESPACE::scale_pass(call_.out.row(queries_[r]), call_.out.cols, factor);
+        scale_by({call_.out.row(queries_[r]), static_cast<std::size_t>(call_.out.cols)}, factor);
       }
       maxima_[r] = largest;
     }
@@ -222,7 +222,7 @@ class BlockedAttention : public DensePeer {
         if (none) {
           std::fill_n(row, call_.out.cols, 0.0f);
         } else {
-          HWY_NAMESPACE::scale_pass(row, call_.out.cols, 1 / sums_[r]);
+          scale_by({row, static_cast<std::size_t>(call_.out.cols)}, 1 / sums_[r]);
         }
         if (call_.row_log_sum_exp == nullptr) continue;
         call_.row_log_sum_exp[queries_[r]] =

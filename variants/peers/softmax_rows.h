@@ -1,7 +1,8 @@
 #pragma once
 
-// Softmax of the rows that a library's product leaves, between one product and the next: peers have
-// it as fast as this project's own kernel has, so that what is compared is the library.
+// Exponentials of the rows that a library's product leaves, between one product and the next: peers
+// have them as fast as this project's own kernel has (and the passes of kernels/rowwise.h for the
+// rest), so that what is compared is the library.
 
 #include <algorithm>
 #include <limits>
@@ -10,22 +11,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace subquad::HWY_NAMESPACE {
-
-inline float largest_of(const float* scores, Index count) {
-  constexpr Index kStep = kLanes<float>;
-  constexpr float kNone = -std::numeric_limits<float>::infinity();
-  const Tag<float> d;
-  auto first = hn::Set(d, kNone), second = first;
-  Index i = 0;
-  for (; i + 2 * kStep <= count; i += 2 * kStep) {
-    first = hn::Max(first, hn::LoadU(d, scores + i));
-    second = hn::Max(second, hn::LoadU(d, scores + i + kStep));
-  }
-  for (; i < count; i += kStep) {
-    first = hn::Max(first, load_first<float>(scores + i, std::min(kStep, count - i), kNone));
-  }
-  return hn::GetLane(hn::MaxOfLanes(d, hn::Max(first, second)));
-}
 
 /// scores[i] = 2^(scores[i] - shift), where no score exceeds the shift; returns the sum.
 inline float exp2_pass(float* scores, Index count, float shift) {
@@ -52,18 +37,6 @@ inline float exp2_pass(float* scores, Index count, float shift) {
   }
   return hn::GetLane(
       hn::SumOfLanes(d, hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]))));
-}
-
-/// values[i] *= factor.
-inline void scale_pass(float* values, Index count, float factor) {
-  constexpr Index kStep = kLanes<float>;
-  const Tag<float> d;
-  const auto factors = hn::Set(d, factor);
-  Index i = 0;
-  for (; i + kStep <= count; i += kStep) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), factors), d, values + i);
-  }
-  for (; i < count; ++i) values[i] *= factor;
 }
 
 }  // namespace subquad::HWY_NAMESPACE
