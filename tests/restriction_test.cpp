@@ -39,8 +39,7 @@ class Mixed final : public Restriction {
     keys.single(singles);
   }
   PlanLimits plan_limits(const Problem&) const override { return {.spans = 2, .singles = 2}; }
-  Index query_step(const Problem&) const override { return step_; }
-  Index query_tile(const Problem&) const override { return tile_; }
+  QueryPass pass(const Problem&, Index) const override { return {.step = step_, .block = tile_}; }
 
  private:
   Index step_, tile_;

@@ -32,26 +32,12 @@ class Local final : public Restriction {
     return distance % dilation_ == 0 && distance / dilation_ <= radius_;
   }
 
-  Index query_step(const Problem&) const override { return dilation_; }
+  QueryPass pass(const Problem&, Index) const override { return {.step = dilation_}; }
 
   void plan(const PlanCall& call, Rows queries, KeyPlan& keys) const override {
     const Index reach = radius_ * dilation_;
     keys.band(call.problem.position(queries.begin) - reach,
               call.problem.position(queries.last()) + reach + 1, dilation_, reach, reach);
-  }
-
-  double pairs(const Problem& problem) const override {
-    double total = 0;
-    for (Index i = 0; i < problem.queries; ++i) {
-      const Index position = problem.position(i);
-      const Index before = std::min(radius_, position / dilation_);
-      // Steps that may be taken upwards, negative where the position lies beyond the keys.
-      const Index room = problem.keys - 1 - position;
-      const Index steps = room >= 0 ? room / dilation_ : -((-room + dilation_ - 1) / dilation_);
-      const Index after = std::min(problem.causal ? 0 : radius_, steps);
-      total += static_cast<double>(std::max<Index>(0, before + after + 1));
-    }
-    return total;
   }
 
  private:

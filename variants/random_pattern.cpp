@@ -71,7 +71,7 @@ class RandomPattern final : public Restriction {
     return std::binary_search(drawn.begin(), drawn.end(), static_cast<std::int32_t>(key));
   }
 
-  Index query_tile(const Problem&) const override { return block_; }
+  QueryPass pass(const Problem&, Index) const override { return {.block = block_}; }
 
   PlanLimits plan_limits(const Problem& problem) const override {
     const Index drawn = drawn_keys(problem);

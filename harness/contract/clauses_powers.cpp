@@ -17,10 +17,12 @@ constexpr Index kTileRows[] = {1, 5, 64};
 constexpr Index kMaxPlanned = 200;
 
 std::string tile_text(const Rows& rows) {
-  return fmt::format("{} queries from {} in steps of {}", rows.count, rows.begin, rows.step);
+  return rows.listed != nullptr
+             ? fmt::format("{} listed queries from {}", rows.count, rows.begin)
+             : fmt::format("{} queries from {} in steps of {}", rows.count, rows.begin, rows.step);
 }
 
-/// One plan, held against `sees`.
+/// All plans of a problem, held against `sees`: every pair that is seen is planned once.
 class PlanCheck {
  public:
   PlanCheck(const Restriction& variant, const PlanCall& call)
@@ -28,78 +30,126 @@ class PlanCheck {
         call_(call),
         limits_(variant.plan_limits(call.problem)),
         spans_(static_cast<std::size_t>(limits_.spans)),
-        singles_(static_cast<std::size_t>(limits_.singles)) {}
+        singles_(static_cast<std::size_t>(limits_.singles)),
+        planned_(static_cast<std::size_t>(call.problem.queries * call.problem.keys)) {}
 
-  std::optional<std::string> defect(const Rows& rows) {
-    KeyPlan plan(call_.problem.keys, spans_, singles_);
-    variant_.plan(call_, rows, plan);
-    auto found = form_defect(plan);
-    if (!found) found = coverage_defect(plan, rows);
-    if (!found) return found;
-    return fmt::format("plan of {}: {}", tile_text(rows), *found);
+  /// With tiles of so many rows.
+  std::optional<std::string> defect(Index tile_rows) {
+    std::fill(planned_.begin(), planned_.end(), 0);
+    for (Index number = 0; number < variant_.passes(call_.problem); ++number) {
+      if (auto found = pass_defect({call_.problem, call_.tensors, number}, tile_rows)) return found;
+    }
+    return coverage_defect();
   }
 
  private:
-  bool in_range(Index key) const { return key >= 0 && key < call_.problem.keys; }
+  /// Plans all tiles of a pass, cut as `Restriction::pass` says.
+  std::optional<std::string> pass_defect(const PlanCall& call, Index tile_rows) {
+    const Problem& problem = call.problem;
+    const QueryPass cut = variant_.pass(problem, call.pass);
+    if (cut.step < 1) return fmt::format("pass {} has step {}", call.pass, cut.step);
+    Index rows = problem.queries;
+    std::vector<std::int32_t> list(static_cast<std::size_t>(std::max<Index>(0, cut.listed)));
+    if (cut.listed > 0) {
+      if (call.pass == 0) return "the first pass does not go over all rows";
+      rows = variant_.list_rows(call, list);
+      if (auto found = list_defect(list, rows)) return found;
+    }
+    const Index block = cut.block > 0 ? cut.block : std::max<Index>(1, rows);
+    const Index step = std::min(cut.step, block);
+    for (Index first = 0; first < rows; first += block) {
+      const Index end = std::min(first + block, rows);
+      for (Index residue = 0; residue < step; ++residue) {
+        for (Index begin = first + residue; begin < end; begin += tile_rows * step) {
+          Rows tile{begin, std::min(tile_rows, (end - begin + step - 1) / step), step};
+          if (cut.listed > 0) {
+            tile = Rows::of({list.data() + begin, static_cast<std::size_t>(tile.count)});
+          }
+          if (auto found = tile_defect(call, tile)) {
+            return fmt::format("plan of {}: {}", tile_text(tile), *found);
+          }
+        }
+      }
+    }
+    return std::nullopt;
+  }
 
-  /// Sorted, in range, and no key twice; fills `listed_`.
-  std::optional<std::string> form_defect(const KeyPlan& plan) {
-    listed_.assign(static_cast<std::size_t>(call_.problem.keys), false);
-    const auto list = [&](Index key) -> std::optional<std::string> {
-      if (!in_range(key)) return fmt::format("key {} is out of range", key);
-      if (listed_[key]) return fmt::format("key {} is there twice", key);
-      listed_[key] = true;
-      return std::nullopt;
-    };
+  std::optional<std::string> list_defect(const std::vector<std::int32_t>& list, Index rows) const {
+    if (rows < 0 || rows > static_cast<Index>(list.size())) {
+      return fmt::format("{} rows are listed, at most {} were declared", rows, list.size());
+    }
+    for (Index i = 0; i < rows; ++i) {
+      if (list[i] < 0 || list[i] >= call_.problem.queries) {
+        return fmt::format("row {} is listed and out of range", list[i]);
+      }
+      if (i > 0 && list[i] <= list[i - 1]) return "listed rows do not ascend";
+    }
+    return std::nullopt;
+  }
+
+  /// Sorted and in range; counts pairs in `planned_`.
+  std::optional<std::string> tile_defect(const PlanCall& call, const Rows& rows) {
+    KeyPlan plan(call.problem.keys, spans_, singles_);
+    variant_.plan(call, rows, plan);
     Index before = -1;
     for (const KeySpan& span : plan.spans()) {
       if (span.keys.begin < before) return "spans are not sorted";
       before = span.keys.begin;
-      for (Index i = 0; i < span.keys.count; ++i) {
-        if (auto found = list(span.keys[i])) return found;
+      if (span.keys.begin < 0 || span.keys.last() >= call.problem.keys) {
+        return fmt::format("a span ends at key {}, out of range", span.keys.last());
       }
     }
     const auto singles = plan.singles();
-    if (!std::is_sorted(singles.begin(), singles.end())) return "single keys are not sorted";
-    for (const std::int32_t key : singles) {
-      if (auto found = list(key)) return found;
+    for (std::size_t i = 0; i < singles.size(); ++i) {
+      if (singles[i] < 0 || singles[i] >= call.problem.keys) {
+        return fmt::format("key {} is out of range", singles[i]);
+      }
+      if (i > 0 && singles[i] <= singles[i - 1]) {
+        return fmt::format("single keys are not sorted: {} after {}", singles[i], singles[i - 1]);
+      }
     }
-    return std::nullopt;
-  }
-
-  std::optional<std::string> coverage_defect(const KeyPlan& plan, const Rows& rows) {
-    const Problem& problem = call_.problem;
-    std::vector<bool> planned(listed_.size());
     for (Index r = 0; r < rows.count; ++r) {
-      const Index query = rows[r];
-      planned.assign(planned.size(), false);
       for (const KeySpan& span : plan.spans()) {
         for (Index i = 0; i < span.keys.count; ++i) {
-          planned[span.keys[i]] = seen_in(span, query, span.keys[i]);
+          if (seen_in(call, span, rows[r], span.keys[i])) ++planned(rows[r], span.keys[i]);
         }
       }
-      for (const std::int32_t key : plan.singles()) planned[key] = true;
+      for (const std::int32_t key : singles) ++planned(rows[r], key);
+    }
+    return std::nullopt;
+  }
+
+  std::optional<std::string> coverage_defect() {
+    const Problem& problem = call_.problem;
+    for (Index query = 0; query < problem.queries; ++query) {
       for (Index key = 0; key < problem.keys; ++key) {
         if (!problem.sees(query, key)) continue;  // left to the kernel
+        const int times = planned(query, key);
         const bool sees = variant_.sees(call_, query, key);
-        if (sees == planned[key]) continue;
-        return fmt::format("query {} {} key {}, the plan says otherwise", query,
-                           sees ? "sees" : "does not see", key);
+        if (times == static_cast<int>(sees)) continue;
+        return fmt::format("query {} {} key {}, and plans hold that pair {} times", query,
+                           sees ? "sees" : "does not see", key, times);
       }
     }
     return std::nullopt;
   }
 
-  bool seen_in(const KeySpan& span, Index query, Index key) const {
+  int& planned(Index query, Index key) {
+    return planned_[static_cast<std::size_t>(query * call_.problem.keys + key)];
+  }
+
+  bool seen_in(const PlanCall& call, const KeySpan& span, Index query, Index key) const {
+    const Index distance = key - call.problem.position(query);
+    const bool in_band = -span.below <= distance && distance <= span.above;
     switch (span.seen) {
       case Seen::all:
         return true;
-      case Seen::band: {
-        const Index distance = key - call_.problem.position(query);
-        return -span.below <= distance && distance <= span.above;
-      }
+      case Seen::band:
+        return in_band;
+      case Seen::outside:
+        return !in_band;
       case Seen::asked:
-        return variant_.sees(call_, query, key);
+        return variant_.belongs(call, query, key);
     }
     return false;
   }
@@ -109,29 +159,8 @@ class PlanCheck {
   PlanLimits limits_;
   std::vector<KeySpan> spans_;
   std::vector<std::int32_t> singles_;
-  std::vector<bool> listed_;
+  std::vector<int> planned_;  ///< [queries, keys]: in how many spans and lists of single keys
 };
-
-/// Largest work that a tile may span, as `Restriction::query_tile` and `query_step` cut it.
-std::optional<std::string> plans_defect(const Restriction& variant, const PlanCall& call,
-                                        Index tile_rows) {
-  const Problem& problem = call.problem;
-  const Index declared = variant.query_tile(problem);
-  const Index block = declared > 0 ? declared : problem.queries;
-  const Index step = std::min(variant.query_step(problem), block);
-  if (step < 1) return fmt::format("query_step is {}", step);
-  PlanCheck check(variant, call);
-  for (Index first = 0; first < problem.queries; first += block) {
-    const Index end = std::min(first + block, problem.queries);
-    for (Index residue = 0; residue < step; ++residue) {
-      for (Index begin = first + residue; begin < end; begin += tile_rows * step) {
-        const Rows rows{begin, std::min(tile_rows, (end - begin + step - 1) / step), step};
-        if (auto found = check.defect(rows)) return found;
-      }
-    }
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -142,10 +171,10 @@ Verdict plan(const Trial& trial) {
   }
   const Bench bench(trial);
   const auto& variant = static_cast<const Restriction&>(*bench.variant);
+  const PlanCall call{trial.problem, bench.tensors};
+  PlanCheck check(variant, call);
   for (const Index rows : kTileRows) {
-    if (auto found = plans_defect(variant, {trial.problem, bench.tensors}, rows)) {
-      return Verdict::broken(*found);
-    }
+    if (auto found = check.defect(rows)) return Verdict::broken(*found);
   }
   return Verdict::kept();
 }

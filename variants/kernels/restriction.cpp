@@ -14,8 +14,8 @@
 namespace subquad {
 namespace {
 
-/// How query rows are cut into tiles: by blocks first, in a block by residue modulo the step, and
-/// then into as few pieces as are needed.
+/// How the query rows of a pass are cut into tiles: by blocks first, in a block by residue modulo
+/// the step, and then into as few pieces as are needed.
 struct Tiling {
   Index queries;
   Index block;     ///< rows that no tile may straddle a multiple of
@@ -24,10 +24,10 @@ struct Tiling {
   Index rows;      ///< of a tile, at the most
   Index pieces;    ///< tiles per block and residue
 
-  Tiling(const Restriction& variant, const Problem& problem, Precision precision)
-      : queries(problem.queries),
-        block(variant.query_tile(problem)),
-        step(variant.query_step(problem)) {
+  Tiling(const QueryPass& pass, const Problem& problem, Precision precision)
+      : queries(pass.listed > 0 ? pass.listed : problem.queries),
+        block(pass.block),
+        step(pass.step) {
     const Index all = std::max<Index>(1, queries);
     block = block <= 0 ? all : std::min(block, all);
     residues = std::min(step, block);
@@ -38,7 +38,7 @@ struct Tiling {
 
   Index count() const { return (queries + block - 1) / block * residues * pieces; }
 
-  /// Rows of a tile; none for the empty ones at the end of a block.
+  /// Rows of a tile, or places in the list of rows; none for the empty ones at the end of a block.
   Rows tile(Index number) const {
     const Index piece = number % pieces;
     const Index residue = number / pieces % residues;
@@ -58,7 +58,7 @@ class AskedPairs final : public ScoreEdit {
   bool edits(Seen seen) const override { return seen == Seen::asked; }
   void edit(Index query, std::span<const std::int32_t> keys, float* scores) const override {
     for (std::size_t j = 0; j < keys.size(); ++j) {
-      if (!variant_.sees(call_, query, keys[j])) {
+      if (!variant_.belongs(call_, query, keys[j])) {
         scores[j] = -std::numeric_limits<float>::infinity();
       }
     }
@@ -83,6 +83,54 @@ class NoTensors final : public Tensors {
                            "' must be stated by the variant");
   }
 };
+
+/// Rows of a tile of a pass; none for the empty ones at the end of a block.
+Rows tile_rows(const Tiling& tiling, Index tile, const QueryPass& cut,
+               std::span<const std::int32_t> list) {
+  const Rows rows = tiling.tile(tile);
+  if (cut.listed == 0 || rows.count == 0) return rows;
+  return Rows::of(
+      list.subspan(static_cast<std::size_t>(rows.begin), static_cast<std::size_t>(rows.count)));
+}
+
+/// How many rows are at most `limit`.
+double rows_up_to(const Rows& rows, Index limit) {
+  if (limit < rows.begin) return 0;
+  return static_cast<double>(std::min(rows.count, (limit - rows.begin) / rows.step + 1));
+}
+
+/// Keys of a plan that a query sees.
+double planned_pairs(const Restriction& variant, const PlanCall& call, const KeyPlan& plan,
+                     Index query) {
+  const Index position = call.problem.position(query);
+  const Index last = call.problem.causal ? position : call.problem.keys;
+  double total = 0;
+  for (const KeySpan& span : plan.spans()) {
+    const double all = rows_up_to(span.keys, last);
+    const double band =
+        std::max(0.0, rows_up_to(span.keys, std::min(last, position + span.above)) -
+                          rows_up_to(span.keys, std::min(last, position - span.below - 1)));
+    switch (span.seen) {
+      case Seen::all:
+        total += all;
+        break;
+      case Seen::band:
+        total += band;
+        break;
+      case Seen::outside:
+        total += all - band;
+        break;
+      case Seen::asked:
+        for (Index j = 0; j < static_cast<Index>(all); ++j) {
+          total += variant.belongs(call, query, span.keys[j]);
+        }
+        break;
+    }
+  }
+  const auto singles = plan.singles();
+  return total + static_cast<double>(std::upper_bound(singles.begin(), singles.end(), last) -
+                                     singles.begin());
+}
 
 /// Softmax weights of one query row, naive: all keys, in double. Returns the log-sum-exp.
 double row_weights(const Restriction& variant, const ReferenceCall& call, Index query,
@@ -112,20 +160,51 @@ double row_weights(const Restriction& variant, const ReferenceCall& call, Index 
 
 double Restriction::pairs(const Problem& problem) const {
   const NoTensors none;
-  const PlanCall call{problem, none};
+  const PlanLimits limits = plan_limits(problem);
+  std::vector<KeySpan> spans(static_cast<std::size_t>(limits.spans));
+  std::vector<std::int32_t> singles(static_cast<std::size_t>(limits.singles));
   double total = 0;
-  for (Index i = 0; i < problem.queries; ++i) {
-    for (Index j = 0; j < problem.keys; ++j) total += problem.sees(i, j) && sees(call, i, j);
+  for (Index number = 0; number < passes(problem); ++number) {
+    const PlanCall call{problem, none, number};
+    QueryPass cut = pass(problem, number);
+    std::vector<std::int32_t> list(static_cast<std::size_t>(cut.listed));
+    if (cut.listed > 0) {
+      cut.listed = list_rows(call, list);
+      if (cut.listed == 0) continue;
+    }
+    const Tiling tiling(cut, problem, precision_);
+    for (Index tile = 0; tile < tiling.count(); ++tile) {
+      const Rows queries = tile_rows(tiling, tile, cut, list);
+      if (queries.count == 0) continue;
+      KeyPlan keys(problem.keys, spans, singles);
+      plan(call, queries, keys);
+      for (Index i = 0; i < queries.count; ++i)
+        total += planned_pairs(*this, call, keys, queries[i]);
+    }
   }
   return total;
+}
+
+Index Restriction::list_rows(const PlanCall&, std::span<std::int32_t>) const {
+  throw std::logic_error("a pass over listed rows, and no list of them");
 }
 
 Scratch Restriction::scratch(const Problem& problem) const {
   const PlanLimits limits = plan_limits(problem);
   Scratch scratch;
+  Index most_listed = 0;
+  std::size_t softmax_bytes = 0;
+  for (Index number = 0; number < passes(problem); ++number) {
+    const QueryPass one = pass(problem, number);
+    most_listed = std::max(most_listed, one.listed);
+    softmax_bytes =
+        std::max(softmax_bytes, softmax_scratch_bytes(Tiling(one, problem, precision_).rows,
+                                                      problem.dim, problem.value_dim, precision_));
+  }
   scratch.worker<KeySpan>(limits.spans).worker<std::int32_t>(limits.singles);
-  scratch.worker_bytes += softmax_scratch_bytes(Tiling(*this, problem, precision_).rows,
-                                                problem.dim, problem.value_dim, precision_);
+  scratch.worker_bytes += softmax_bytes;
+  if (most_listed > 0) scratch.shared<std::int32_t>(most_listed);
+  if (passes(problem) > 1) scratch.shared<float>(problem.queries);
   return scratch;
 }
 
@@ -139,25 +218,50 @@ Cost Restriction::cost(const Problem& problem) const {
 
 void Restriction::forward(const Call& call) const {
   const Problem& problem = call.problem;
-  const SoftmaxOperands operands{.q = call.q,
-                                 .k = call.k,
-                                 .v = call.v,
-                                 .out = call.out,
-                                 .row_log_sum_exp = call.row_log_sum_exp,
-                                 .scale = static_cast<float>(problem.score_scale()),
-                                 .causal = problem.causal,
-                                 .first_query = problem.first_query,
-                                 .precision = precision_};
-  const PlanCall plan_call{problem, call.tensors};
+  SoftmaxOperands operands{.q = call.q,
+                           .k = call.k,
+                           .v = call.v,
+                           .out = call.out,
+                           .row_log_sum_exp = call.row_log_sum_exp,
+                           .scale = static_cast<float>(problem.score_scale()),
+                           .causal = problem.causal,
+                           .first_query = problem.first_query,
+                           .precision = precision_};
+  const Index all_passes = passes(problem);
+  Index most_listed = 0;
+  for (Index number = 0; number < all_passes; ++number) {
+    most_listed = std::max(most_listed, pass(problem, number).listed);
+  }
+  std::span<std::int32_t> list;
+  if (most_listed > 0) list = call.run.shared().take<std::int32_t>(most_listed);
+  if (all_passes > 1) {
+    float* const own = call.run.shared().take<float>(problem.queries).data();
+    if (operands.row_log_sum_exp == nullptr) operands.row_log_sum_exp = own;
+  }
+  for (Index number = 0; number < all_passes; ++number) {
+    operands.merge = number > 0;
+    forward_pass({problem, call.tensors, number}, operands, list, call.run);
+  }
+}
+
+/// Runs one pass; `list` is memory for the rows that it lists.
+void Restriction::forward_pass(const PlanCall& call, const SoftmaxOperands& operands,
+                               std::span<std::int32_t> list, Run& run) const {
+  const Problem& problem = call.problem;
   const PlanLimits limits = plan_limits(problem);
-  const Tiling tiling(*this, problem, precision_);
-  const AskedPairs asked(*this, plan_call);
-  call.run.parallel(tiling.count(), [&](Index tile, Worker& worker) {
-    const Rows queries = tiling.tile(tile);
+  QueryPass cut = pass(problem, call.pass);
+  if (cut.listed > 0) {
+    cut.listed = list_rows(call, list.first(static_cast<std::size_t>(cut.listed)));
+    if (cut.listed == 0) return;
+  }
+  const Tiling tiling(cut, problem, precision_);
+  const AskedPairs asked(*this, call);
+  run.parallel(tiling.count(), [&](Index tile, Worker& worker) {
+    const Rows queries = tile_rows(tiling, tile, cut, list);
     if (queries.count == 0) return;
     KeyPlan keys(problem.keys, worker.scratch.take<KeySpan>(limits.spans),
                  worker.scratch.take<std::int32_t>(limits.singles));
-    plan(plan_call, queries, keys);
+    plan(call, queries, keys);
     bool any_asked = false;
     for (const KeySpan& span : keys.spans()) any_asked |= span.seen == Seen::asked;
     streaming_softmax(operands, queries, keys, any_asked ? &asked : nullptr, worker);

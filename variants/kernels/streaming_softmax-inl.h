@@ -70,24 +70,18 @@ class SoftmaxTile {
   }
 
   void finish() {
-    const Index columns = inputs_.out.cols;
     for (Index i = 0; i < rows_.count; ++i) {
       const double sum = row_sum(i);
+      const double log_sum_exp = kLn2 * (static_cast<double>(maxima_[i]) + std::log2(sum));
+      if (inputs_.merge) {
+        merge(i, sum, log_sum_exp);
+        continue;
+      }
       // No key seen: the sum is 0, and so are the outputs.
       const auto factor = hn::Set(d_, sum == 0 ? T{0} : static_cast<T>(1 / sum));
-      const T* const from = products_.outputs(i);
-      T* const to = inputs_.out.row(rows_[i]);
-      for (Index c = 0; c < columns; c += kLanes<T>) {
-        const auto value = hn::Mul(hn::LoadU(d_, from + c), factor);
-        if (columns - c >= kLanes<T>) {
-          hn::StoreU(value, d_, to + c);
-        } else {
-          store_first<T>(value, columns - c, to + c);
-        }
-      }
+      write_row(i, [&](auto value, const T*, Index) { return hn::Mul(value, factor); });
       if (inputs_.row_log_sum_exp != nullptr) {
-        inputs_.row_log_sum_exp[rows_[i]] =
-            static_cast<T>(kLn2 * (static_cast<double>(maxima_[i]) + std::log2(sum)));
+        inputs_.row_log_sum_exp[rows_[i]] = static_cast<T>(log_sum_exp);
       }
     }
   }
@@ -105,6 +99,38 @@ class SoftmaxTile {
   /// block.
   static constexpr T kSlack = 16;
   static constexpr Tag<T> d_{};
+
+  /// Writes what `value_of` makes of a row's sums, what is in the output and how much of that
+  /// counts.
+  template <class ValueOf>
+  HWY_INLINE void write_row(Index row, const ValueOf& value_of) {
+    const T* const from = products_.outputs(row);
+    T* const to = inputs_.out.row(rows_[row]);
+    for (Index c = 0; c < inputs_.out.cols; c += kLanes<T>) {
+      const Index count = std::min(kLanes<T>, inputs_.out.cols - c);
+      const auto value = value_of(hn::LoadU(d_, from + c), to + c, count);
+      if (count == kLanes<T>) {
+        hn::StoreU(value, d_, to + c);
+      } else {
+        store_first<T>(value, count, to + c);
+      }
+    }
+  }
+
+  /// With the result over other keys, each weighted by its share of the whole.
+  void merge(Index row, double sum, double log_sum_exp) {
+    T& whole = inputs_.row_log_sum_exp[rows_[row]];
+    if (sum == 0) return;  // nothing is added
+    const double before = static_cast<double>(whole);
+    const double larger = std::max(before, log_sum_exp);
+    const double kept = std::exp(before - larger), added = std::exp(log_sum_exp - larger);
+    const auto keep = hn::Set(d_, static_cast<T>(kept / (kept + added)));
+    const auto factor = hn::Set(d_, static_cast<T>(added / (kept + added) / sum));
+    write_row(row, [&](auto value, const T* old, Index count) {
+      return hn::MulAdd(load_first(old, count, T{0}), keep, hn::Mul(value, factor));
+    });
+    whole = static_cast<T>(larger + std::log(kept + added));
+  }
 
   Index position(Index row) const { return inputs_.first_query + rows_[row]; }
 
@@ -164,7 +190,9 @@ class SoftmaxTile {
   bool sees_all(const KeyBlock& block) const {
     const Interval first = visible(block, position(0), inputs_.causal);
     const Interval last = visible(block, position(rows_.count - 1), inputs_.causal);
-    return Interval{last.low, first.high}.contains({0, kBlock});
+    const Interval hole{excluded(block, position(0)).low,
+                        excluded(block, position(rows_.count - 1)).high};
+    return hole.empty() && Interval{last.low, first.high}.contains({0, kBlock});
   }
 
   Index packed_elements() const {
@@ -188,7 +216,9 @@ class SoftmaxTile {
     group.vectors = (group.all.high + kStep - 1) / kStep * kStep / kLanes<T> - group.first_vector;
     const Interval computed{group.first_vector * kLanes<T>,
                             (group.first_vector + group.vectors) * kLanes<T>};
-    group.masked = !group.common.contains(computed);
+    const Interval hole{excluded(block, position(row)).low,
+                        excluded(block, position(row + group.rows - 1)).high};
+    group.masked = !hole.empty() || !group.common.contains(computed);
     return group;
   }
 
@@ -234,6 +264,7 @@ class SoftmaxTile {
         if (edit_ != nullptr) to_log2(group, scores);
         if (group.masked) {
           mask(group, visible(block, position(row), inputs_.causal), scores);
+          if (block.seen == Seen::outside) blank(group, excluded(block, position(row)), scores);
         }
         if constexpr (!Products::kWeighs) {
           if (group.vectors == kVectors) {
@@ -273,6 +304,13 @@ class SoftmaxTile {
       const auto first = hn::FirstN(d_, static_cast<std::size_t>(kept));
       hn::StoreU(hn::IfThenElse(first, hn::LoadU(d_, at), nothing), d_, at);
     }
+  }
+
+  /// Lanes inside `hole` become -infinity.
+  void blank(const Group& group, Interval hole, T* scores) const {
+    const Index low = std::max(hole.low, group.first_vector * kLanes<T>);
+    const Index high = std::min(hole.high, (group.first_vector + group.vectors) * kLanes<T>);
+    for (Index lane = low; lane < high; ++lane) scores[lane] = kMinusInfinity;
   }
 
   void edit(const KeyBlock& block, Index row, T* scores) const {

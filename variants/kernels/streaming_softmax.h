@@ -26,6 +26,9 @@ struct SoftmaxOperands {
   ConstView v;                       ///< [keys, value_dim]
   View out;                          ///< [queries, value_dim]
   float* row_log_sum_exp = nullptr;  ///< [queries] or null
+  /// `out` and `row_log_sum_exp` (not null then) hold the result over other keys, into which this
+  /// one is merged.
+  bool merge = false;
   float scale = 1;
   bool causal = false;    ///< key row j is seen by query row i if j <= first_query + i
   Index first_query = 0;  ///< position of query row 0, for causality and bands

@@ -19,6 +19,7 @@ struct SoftmaxInputs {
   MatrixView<const T> q, k, v;
   MatrixView<T> out;
   T* row_log_sum_exp = nullptr;
+  bool merge = false;
   double scale = 1;
   bool causal = false;
   Index first_query = 0;
@@ -69,6 +70,13 @@ inline Interval visible(const KeyBlock& block, Index position, bool causal) {
     lanes.low = std::max(lanes.low, count_up_to(position - block.below - 1, block.span));
   }
   return lanes;
+}
+
+/// Lanes between those that the query sees: where the band lies that `Seen::outside` excludes.
+inline Interval excluded(const KeyBlock& block, Index position) {
+  if (block.seen != Seen::outside) return {0, 0};
+  return {count_up_to(position - block.below - 1, block.span),
+          count_up_to(position + block.above, block.span)};
 }
 
 /// A few queries of a tile, against a block: which lanes they see, which whole vectors cover those.

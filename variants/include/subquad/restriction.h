@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "subquad/precision.h"
@@ -7,28 +8,33 @@
 
 namespace subquad {
 
-/// Rows begin, begin + step, ... of a matrix; `count` of them.
+/// Rows begin, begin + step, ... of a matrix, or rows that a list names; `count` of them.
 struct Rows {
-  Index begin = 0;
+  Index begin = 0;  ///< the first, of a list too
   Index count = 0;
-  Index step = 1;
+  Index step = 1;                        ///< means nothing where there is a list
+  const std::int32_t* listed = nullptr;  ///< [count], ascending
 
-  Index operator[](Index i) const { return begin + i * step; }
-  Index last() const { return begin + (count - 1) * step; }
+  static Rows of(std::span<const std::int32_t> list) {
+    return {list.empty() ? 0 : list.front(), static_cast<Index>(list.size()), 1, list.data()};
+  }
+  Index operator[](Index i) const { return listed != nullptr ? listed[i] : begin + i * step; }
+  Index last() const { return (*this)[count - 1]; }
 };
 
 /// Which pairs of a span are seen, cheapest description first.
 enum class Seen {
-  all,    ///< every query of the tile sees every key of the span
-  band,   ///< -below <= key - position(query) <= above
-  asked,  ///< as `Restriction::sees` says, pair by pair
+  all,      ///< every query of the tile sees every key of the span
+  band,     ///< -below <= key - position(query) <= above
+  outside,  ///< all but those of such a band
+  asked,    ///< as `Restriction::belongs` says, pair by pair
 };
 
 /// Consecutive or evenly spaced keys.
 struct KeySpan {
   Rows keys;
   Seen seen = Seen::all;
-  Index below = 0, above = 0;  ///< of a band
+  Index below = 0, above = 0;  ///< of the band
 };
 
 /// The keys that a tile of queries attends to. Spans are disjoint from one another and from the
@@ -46,7 +52,11 @@ class KeyPlan {
   void band(Index begin, Index end, Index step, Index below, Index above) {
     add(begin, end, step, Seen::band, below, above);
   }
-  /// `Restriction::sees` decides.
+  /// The query at position p sees those of the keys that do not lie in [p - below, p + above].
+  void outside(Index begin, Index end, Index step, Index below, Index above) {
+    add(begin, end, step, Seen::outside, below, above);
+  }
+  /// `Restriction::belongs` decides.
   void asked(Index begin, Index end, Index step = 1) { add(begin, end, step, Seen::asked, 0, 0); }
   /// Every query of the tile sees these keys; they are copied.
   void single(std::span<const std::int32_t> keys);
@@ -66,6 +76,18 @@ class KeyPlan {
   std::size_t single_count_ = 0;
 };
 
+/// One pass over query rows, and how it cuts them into tiles.
+struct QueryPass {
+  /// Rows that lie this far apart see similar keys, and make up a tile (the dilation of a dilated
+  /// window); `Rows::step` of a tile's queries.
+  Index step = 1;
+  /// No tile straddles a multiple of it (patterns made of blocks); 0: as the kernel likes it.
+  Index block = 0;
+  /// The pass goes over so many rows at the most, those that `Restriction::list_rows` names; 0:
+  /// over all. A tile holds neighbours of that list, at most `block` of them.
+  Index listed = 0;
+};
+
 /// How much one plan holds at the most; more is a bug of the variant (std::logic_error).
 struct PlanLimits {
   Index spans = 8;
@@ -76,28 +98,40 @@ struct PlanLimits {
 struct PlanCall {
   const Problem& problem;
   const Tensors& tensors;
+  Index pass = 0;
 };
+
+struct SoftmaxOperands;
 
 /// Softmax over a subset of the keys: says *which* keys, twice. `sees` is the definition, read off
 /// the paper pair by pair; `plan` says the same for a whole tile of queries, fast. The base class
 /// derives everything else: forward (streaming softmax over the plan), reference (naive softmax in
 /// double over `sees`), weights, cost and scratch, and the parameter `precision`. The contract
 /// holds the two against each other.
+///
+/// Where no cut into tiles suits all pairs (a window likes neighbours, a stride rows that lie
+/// apart, a global token a tile of its own), there are several passes, each with its own tiles and
+/// plans. A pair that is seen belongs to exactly one of them; their results are merged by
+/// log-sum-exp.
 class Restriction : public Variant {
  public:
   /// May query row `query` see key `key`? Causality is added by the base class.
   virtual bool sees(const PlanCall&, Index query, Index key) const = 0;
-  /// Adds the keys that at least one of the query rows sees.
+  /// Adds the keys that at least one of the query rows sees in this pass.
   virtual void plan(const PlanCall&, Rows queries, KeyPlan& keys) const = 0;
   virtual PlanLimits plan_limits(const Problem&) const { return {}; }
-  /// Query rows that lie this far apart see similar keys, and make up a tile (the dilation of a
-  /// dilated window). `Rows::step` of a tile's queries equals this.
-  virtual Index query_step(const Problem&) const { return 1; }
-  /// Query rows per tile at the most; patterns made of blocks return the block's length, and no
-  /// tile then straddles a multiple of it.
-  virtual Index query_tile(const Problem&) const { return 0; }  ///< 0: as the kernel likes it
-  /// (query, key) pairs that are seen after causality: exactly, in closed form if the pattern has
-  /// one. The default counts `sees` over all pairs.
+  /// How many passes there are; the first goes over all rows.
+  virtual Index passes(const Problem&) const { return 1; }
+  virtual QueryPass pass(const Problem&, Index /*number*/) const { return {}; }
+  /// Writes the rows of a pass that lists them, ascending, and returns how many there are.
+  virtual Index list_rows(const PlanCall&, std::span<std::int32_t> rows) const;
+  /// Of pairs in spans marked `Seen::asked`: is the pair seen, and in this pass?
+  virtual bool belongs(const PlanCall& call, Index query, Index key) const {
+    return sees(call, query, key);
+  }
+  /// (query, key) pairs that are seen after causality. The default counts exactly, over the plans
+  /// of all tiles; a variant whose plans read tensors states an upper bound, and says so in its
+  /// cost.
   virtual double pairs(const Problem&) const;
 
   Target target(const Problem&) const override { return Target::restriction; }
@@ -112,7 +146,13 @@ class Restriction : public Variant {
   std::string family_refuses(const Problem&) const final { return subquad::refuses(precision_); }
   double operand_roundoff() const final { return subquad::operand_roundoff(precision_); }
 
+ protected:
+  Precision precision() const { return precision_; }
+
  private:
+  void forward_pass(const PlanCall& call, const SoftmaxOperands& operands,
+                    std::span<std::int32_t> list, Run& run) const;
+
   Precision precision_ = Precision::f32;
 };
 
