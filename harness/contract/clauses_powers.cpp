@@ -170,6 +170,7 @@ Verdict plan(const Trial& trial) {
     return Verdict::skipped("a long problem");
   }
   const Bench bench(trial);
+  bench.run();  // for the choices
   const auto& variant = static_cast<const Restriction&>(*bench.variant);
   const PlanCall call{trial.problem, bench.tensors};
   PlanCheck check(variant, call);
