@@ -89,6 +89,7 @@ std::vector<std::string> power_names(const Powers& powers) {
   const auto add = [&](bool has, const char* name) {
     if (has) names.emplace_back(name);
   };
+  add(powers.compose, "compose");
   add(powers.plan, "plan");
   add(powers.weights, "weights");
   add(powers.prepare, "prepare");
@@ -124,8 +125,8 @@ Json parameters_to_json(const std::vector<ParameterInfo>& parameters) {
 }
 
 Json variant_to_json(const CatalogueEntry& entry) {
-  const std::unique_ptr<Variant> variant = entry.registration->make();
   const Problem problem = example_problem();
+  const std::unique_ptr<Variant> variant = make_variant(*entry.registration, {}, problem);
   const Info& info = entry.info();
   return {
       {"name", std::string(info.name)},

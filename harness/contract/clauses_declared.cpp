@@ -89,11 +89,12 @@ class TensorCheck final : public TensorVisitor {
   std::set<std::string> names_;
 };
 
-std::optional<std::string> resolved_defect(const Trial& trial, Variant& variant) {
-  const std::string resolved = resolved_text(trial.registration->info.name, parameters_of(variant));
-  const std::unique_ptr<Variant> again = trial.registration->make();
-  configure(parameters_of(*again), parse_expression(resolved), trial.problem);
-  const std::string twice = resolved_text(trial.registration->info.name, parameters_of(*again));
+std::optional<std::string> resolved_defect(const Trial& trial) {
+  const auto resolve = [&](const Setting& setting) {
+    return resolved_expression(*trial.registration, setting, trial.problem).text();
+  };
+  const std::string resolved = resolve(trial.setting);
+  const std::string twice = resolve(parse_expression(resolved).arguments);
   if (twice != resolved) return fmt::format("{} reads back as {}", resolved, twice);
   return std::nullopt;
 }
@@ -125,7 +126,7 @@ Verdict declarations(const Trial& trial) {
   if (tensors.defect) return Verdict::broken(*tensors.defect);
   // Throws for an expression that does not parse, or names nothing that is known.
   make_variant(parse_expression(variant->dense_target(trial.problem)), trial.problem);
-  return Verdict::unless(resolved_defect(trial, *variant));
+  return Verdict::unless(resolved_defect(trial));
 }
 
 Verdict initialisers(const Trial& trial) {

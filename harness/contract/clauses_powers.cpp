@@ -31,6 +31,7 @@ class PlanCheck {
         limits_(variant.plan_limits(call.problem)),
         spans_(static_cast<std::size_t>(limits_.spans)),
         singles_(static_cast<std::size_t>(limits_.singles)),
+        spare_(limits_.spare_bytes),
         planned_(static_cast<std::size_t>(call.problem.queries * call.problem.keys)) {}
 
   /// With tiles of so many rows.
@@ -39,7 +40,8 @@ class PlanCheck {
     for (Index number = 0; number < variant_.passes(call_.problem); ++number) {
       if (auto found = pass_defect({call_.problem, call_.tensors, number}, tile_rows)) return found;
     }
-    return coverage_defect();
+    if (auto found = coverage_defect()) return found;
+    return membership_defect();
   }
 
  private:
@@ -89,7 +91,8 @@ class PlanCheck {
 
   /// Sorted and in range; counts pairs in `planned_`.
   std::optional<std::string> tile_defect(const PlanCall& call, const Rows& rows) {
-    KeyPlan plan(call.problem.keys, spans_, singles_);
+    Arena spare(spare_.data(), spare_.size());
+    KeyPlan plan(call.problem.keys, spans_, singles_, &spare);
     variant_.plan(call, rows, plan);
     Index before = -1;
     for (const KeySpan& span : plan.spans()) {
@@ -134,6 +137,25 @@ class PlanCheck {
     return std::nullopt;
   }
 
+  /// `belongs` says the same of every pass.
+  std::optional<std::string> membership_defect() const {
+    const Problem& problem = call_.problem;
+    for (Index query = 0; query < problem.queries; ++query) {
+      for (Index key = 0; key < problem.keys; ++key) {
+        if (!problem.sees(query, key)) continue;
+        int times = 0;
+        for (Index number = 0; number < variant_.passes(problem); ++number) {
+          times += variant_.belongs({problem, call_.tensors, number}, query, key);
+        }
+        const bool sees = variant_.sees(call_, query, key);
+        if (times == static_cast<int>(sees)) continue;
+        return fmt::format("query {} {} key {}, and that pair belongs to {} passes", query,
+                           sees ? "sees" : "does not see", key, times);
+      }
+    }
+    return std::nullopt;
+  }
+
   int& planned(Index query, Index key) {
     return planned_[static_cast<std::size_t>(query * call_.problem.keys + key)];
   }
@@ -159,6 +181,7 @@ class PlanCheck {
   PlanLimits limits_;
   std::vector<KeySpan> spans_;
   std::vector<std::int32_t> singles_;
+  std::vector<std::byte> spare_;
   std::vector<int> planned_;  ///< [queries, keys]: in how many spans and lists of single keys
 };
 

@@ -211,10 +211,7 @@ Setting merged(Setting setting, const Setting& more) {
 }
 
 std::unique_ptr<Variant> Trial::make() const {
-  std::unique_ptr<Variant> variant = registration->make();
-  const Expression expression{std::string(registration->info.name), setting};
-  configure(parameters_of(*variant), expression, problem);
-  return variant;
+  return make_variant(*registration, setting, problem);
 }
 
 std::string Trial::text() const {

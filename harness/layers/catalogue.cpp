@@ -201,11 +201,78 @@ std::string refusal_of(const Variant& variant, const Problem& problem) {
   return of_family.empty() ? variant.refuses(problem) : of_family;
 }
 
+namespace {
+
+/// The variants that an expression lists, or those that stand there where it lists none.
+std::vector<Expression> listed_members(const Registration& registration,
+                                       const std::vector<Expression::Argument>& arguments) {
+  std::vector<Expression> members;
+  for (const Expression::Argument& argument : arguments) {
+    if (argument.key.empty()) members.push_back(argument.nested.front());
+  }
+  if (!members.empty() || !registration.powers.compose) return members;
+  const std::string text = "members(" + std::string(registration.info.members) + ")";
+  for (const Expression::Argument& argument : parse_expression(text).arguments) {
+    members.push_back(argument.nested.front());
+  }
+  return members;
+}
+
+/// Those of its arguments that are parameters.
+Expression without_members(std::string_view name,
+                           const std::vector<Expression::Argument>& arguments) {
+  Expression rest{std::string(name), {}};
+  for (const Expression::Argument& argument : arguments) {
+    if (!argument.key.empty()) rest.arguments.push_back(argument);
+  }
+  return rest;
+}
+
+}  // namespace
+
+std::unique_ptr<Variant> make_variant(const Registration& registration,
+                                      const std::vector<Expression::Argument>& arguments,
+                                      const Problem& problem) {
+  std::unique_ptr<Variant> variant = registration.make();
+  if (!registration.powers.compose) {
+    configure(parameters_of(*variant), {std::string(registration.info.name), arguments}, problem);
+    return variant;
+  }
+  configure(parameters_of(*variant), without_members(registration.info.name, arguments), problem);
+  std::vector<Member> members;
+  for (const Expression& member : listed_members(registration, arguments)) {
+    if (member.name == kMixture) {
+      throw Error(std::string(registration.info.name) + ": " + std::string(kMixture) +
+                  "(...) deals variants out to heads, and cannot stand inside one");
+    }
+    members.push_back({member.name, make_variant(member, problem)});
+  }
+  variant->compose(std::move(members));
+  return variant;
+}
+
 std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem) {
   const CatalogueEntry entry = Catalogue::instance().find(expression.name);
-  std::unique_ptr<Variant> variant = entry.registration->make();
-  configure(parameters_of(*variant), expression, problem);
-  return variant;
+  return make_variant(*entry.registration, expression.arguments, problem);
+}
+
+Expression resolved_expression(const Registration& registration,
+                               const std::vector<Expression::Argument>& arguments,
+                               const Problem& problem) {
+  Expression result{std::string(registration.info.name), {}};
+  for (const Expression& member : listed_members(registration, arguments)) {
+    result.arguments.push_back({{}, {}, {resolved_expression(member, problem)}});
+  }
+  const std::unique_ptr<Variant> variant = make_variant(registration, arguments, problem);
+  for (const ParameterInfo& info : parameter_infos(parameters_of(*variant))) {
+    result.arguments.push_back({info.name, info.default_value, {}});
+  }
+  return result;
+}
+
+Expression resolved_expression(const Expression& expression, const Problem& problem) {
+  const CatalogueEntry entry = Catalogue::instance().find(expression.name);
+  return resolved_expression(*entry.registration, expression.arguments, problem);
 }
 
 }  // namespace subquad

@@ -70,7 +70,19 @@ VisitParameters parameters_of(Variant& variant);
 /// Why a variant cannot do a problem, by its family or by itself; empty if it can.
 std::string refusal_of(const Variant& variant, const Problem& problem);
 
-/// The variant that `expression` (not `heads`) names, with its parameters evaluated for `problem`.
+/// The variant that `expression` (not `heads`) names, with its parameters evaluated for `problem`
+/// and composed of those that it lists.
 std::unique_ptr<Variant> make_variant(const Expression& expression, const Problem& problem);
+/// The same of a variant that need not be in the catalogue; `arguments` are those of its
+/// expression.
+std::unique_ptr<Variant> make_variant(const Registration& registration,
+                                      const std::vector<Expression::Argument>& arguments,
+                                      const Problem& problem);
+
+/// `expression` with every parameter at the value that it has for `problem`, the resolved spelling.
+Expression resolved_expression(const Expression& expression, const Problem& problem);
+Expression resolved_expression(const Registration& registration,
+                               const std::vector<Expression::Argument>& arguments,
+                               const Problem& problem);
 
 }  // namespace subquad

@@ -79,10 +79,10 @@ Layer::Layer(const Expression& expression, const Problem& problem, Index heads)
     : head_problem_(problem),
       call_problem_(problem),
       heads_(heads),
-      is_heads_expression_(expression.name == "heads") {
+      is_heads_expression_(expression.name == "heads"),
+      members_(members(expression, heads)) {
   check_problem(problem, heads);
-  for (const Expression& member : members(expression, heads)) {
-    names_.push_back(member.name);
+  for (const Expression& member : members_) {
     variants_.push_back(make_variant(member, problem));
     if (variants_.back()->scope() == Scope::head) continue;
     if (is_heads_expression_) {
@@ -100,8 +100,9 @@ std::string Layer::refuses() const {
   for (std::size_t i = 0; i < variants_.size(); ++i) {
     const std::string reason = refusal_of(*variants_[i], call_problem_);
     if (!reason.empty()) {
-      return is_heads_expression_ ? "head " + std::to_string(i) + " (" + names_[i] + "): " + reason
-                                  : reason;
+      return is_heads_expression_
+                 ? "head " + std::to_string(i) + " (" + members_[i].name + "): " + reason
+                 : reason;
     }
   }
   return {};
@@ -126,13 +127,10 @@ std::string Layer::dense_target() const {
 
 std::string Layer::resolved() const {
   Expression mixture{"heads", {}};
-  for (std::size_t i = 0; i < variants_.size(); ++i) {
-    Variant& variant = *variants_[i];
-    const std::string text = resolved_text(names_[i], parameters_of(variant));
-    if (!is_heads_expression_) return text;
-    mixture.arguments.push_back({{}, {}, {parse_expression(text)}});
+  for (const Expression& member : members_) {
+    mixture.arguments.push_back({{}, {}, {resolved_expression(member, call_problem_)}});
   }
-  return mixture.text();
+  return is_heads_expression_ ? mixture.text() : mixture.arguments.front().nested.front().text();
 }
 
 Consumes Layer::consumes() const {

@@ -24,7 +24,9 @@ class Layer {
   /// Calls that one forward pass of one sequence takes: heads, or 1 for `Scope::layer`.
   Index calls() const { return scope_ == Scope::layer ? 1 : heads_; }
   const Variant& variant(Index call) const { return *variants_[call % variants_.size()]; }
-  const std::string& variant_name(Index call) const { return names_[call % names_.size()]; }
+  const std::string& variant_name(Index call) const {
+    return members_[call % members_.size()].name;
+  }
   /// How many different variants the expression holds (1 without `heads`).
   Index distinct() const { return static_cast<Index>(variants_.size()); }
 
@@ -48,8 +50,8 @@ class Layer {
   Index heads_;
   Scope scope_ = Scope::head;
   bool is_heads_expression_ = false;
+  std::vector<Expression> members_;
   std::vector<std::unique_ptr<Variant>> variants_;
-  std::vector<std::string> names_;
 };
 
 const char* to_string(Target target);

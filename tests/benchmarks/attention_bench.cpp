@@ -13,6 +13,9 @@ void linear(benchmark::State& state) { time_square(state, "linear", false); }
 void causal_linear(benchmark::State& state) { time_square(state, "linear", true); }
 void by_channel(benchmark::State& state) { time_square(state, "aft(kind=simple)", false); }
 void by_channel_in_band(benchmark::State& state) { time_square(state, "aft(kind=local)", false); }
+void merged_patterns(benchmark::State& state) {
+  time_square(state, "union(local(radius=64),random_pattern(keys=64))", false);
+}
 void in_buckets(benchmark::State& state) { time_square(state, "lsh(rounds=2,bucket=64)", false); }
 
 void lengths(benchmark::internal::Benchmark* bench) {
@@ -22,6 +25,7 @@ BENCHMARK(linear)->Name("linear_attention/full")->Apply(lengths);
 BENCHMARK(causal_linear)->Name("linear_attention/causal")->Apply(lengths);
 BENCHMARK(by_channel)->Name("channel_attention/no_bias")->Apply(lengths);
 BENCHMARK(by_channel_in_band)->Name("channel_attention/band")->Apply(lengths);
+BENCHMARK(merged_patterns)->Name("plan_pieces/union")->Apply(lengths);
 BENCHMARK(in_buckets)->Name("bucket_attention/two_rounds")->Apply(lengths);
 
 }  // namespace

@@ -48,6 +48,7 @@ namespace {
 
 }  // namespace
 
+void Variant::compose(std::vector<Member>) { lacks("compose"); }
 void Variant::weights(const ReferenceCall&, MatrixView<double>) const { lacks("weights"); }
 std::size_t Variant::prepared_bytes(const Problem&) const { return 0; }
 void Variant::prepare(const Call&, std::span<std::byte>) const { lacks("prepare"); }

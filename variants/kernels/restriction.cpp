@@ -163,6 +163,7 @@ double Restriction::pairs(const Problem& problem) const {
   const PlanLimits limits = plan_limits(problem);
   std::vector<KeySpan> spans(static_cast<std::size_t>(limits.spans));
   std::vector<std::int32_t> singles(static_cast<std::size_t>(limits.singles));
+  std::vector<std::byte> spare_memory(limits.spare_bytes);
   double total = 0;
   for (Index number = 0; number < passes(problem); ++number) {
     const PlanCall call{problem, none, number};
@@ -176,7 +177,8 @@ double Restriction::pairs(const Problem& problem) const {
     for (Index tile = 0; tile < tiling.count(); ++tile) {
       const Rows queries = tile_rows(tiling, tile, cut, list);
       if (queries.count == 0) continue;
-      KeyPlan keys(problem.keys, spans, singles);
+      Arena spare(spare_memory.data(), spare_memory.size());
+      KeyPlan keys(problem.keys, spans, singles, &spare);
       plan(call, queries, keys);
       for (Index i = 0; i < queries.count; ++i)
         total += planned_pairs(*this, call, keys, queries[i]);
@@ -202,7 +204,8 @@ Scratch Restriction::scratch(const Problem& problem) const {
                                                       problem.dim, problem.value_dim, precision_));
   }
   scratch.worker<KeySpan>(limits.spans).worker<std::int32_t>(limits.singles);
-  scratch.worker_bytes += softmax_bytes;
+  // Spare memory is free again when the softmax begins.
+  scratch.worker_bytes += std::max(limits.spare_bytes, softmax_bytes);
   if (most_listed > 0) scratch.shared<std::int32_t>(most_listed);
   if (passes(problem) > 1) scratch.shared<float>(problem.queries);
   return scratch;
@@ -259,9 +262,12 @@ void Restriction::forward_pass(const PlanCall& call, const SoftmaxOperands& oper
   run.parallel(tiling.count(), [&](Index tile, Worker& worker) {
     const Rows queries = tile_rows(tiling, tile, cut, list);
     if (queries.count == 0) return;
-    KeyPlan keys(problem.keys, worker.scratch.take<KeySpan>(limits.spans),
-                 worker.scratch.take<std::int32_t>(limits.singles));
+    const std::span<KeySpan> spans = worker.scratch.take<KeySpan>(limits.spans);
+    const std::span<std::int32_t> singles = worker.scratch.take<std::int32_t>(limits.singles);
+    KeyPlan keys(problem.keys, spans, singles, &worker.scratch);
+    const std::size_t mark = worker.scratch.used();
     plan(call, queries, keys);
+    worker.scratch.rewind(mark);
     bool any_asked = false;
     for (const KeySpan& span : keys.spans()) any_asked |= span.seen == Seen::asked;
     streaming_softmax(operands, queries, keys, any_asked ? &asked : nullptr, worker);

@@ -19,6 +19,9 @@ struct Info {
   std::string_view citation;  ///< arXiv id or, where there is none, authors, title and year
   std::string_view time;      ///< complexity of one head: n length, d head dim, parameters by name
   std::string_view memory;    ///< the same for memory beyond inputs and output
+  /// Of a variant made of others: those that stand for it where an expression lists none,
+  /// "local(radius=8),strided(stride=8)".
+  std::string_view members = {};
 };
 
 /// One registered variant. Registrations of a program or shared library form a list of their own,
@@ -59,6 +62,7 @@ template <class V>
 constexpr Powers powers_of() {
   // A member function that V or a base below Variant overrides has another class in its type.
   return {
+      .compose = !std::is_same_v<decltype(&V::compose), decltype(&Variant::compose)>,
       .plan = std::is_base_of_v<Restriction, V>,
       .weights = !std::is_same_v<decltype(&V::weights), decltype(&Variant::weights)>,
       .prepare = !std::is_same_v<decltype(&V::prepare), decltype(&Variant::prepare)>,

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "subquad/precision.h"
+#include "subquad/run.h"
 #include "subquad/variant.h"
 
 namespace subquad {
@@ -43,8 +44,10 @@ struct KeySpan {
 class KeyPlan {
  public:
   /// For `keys` keys, over memory that holds as much as `Restriction::plan_limits` says.
-  KeyPlan(Index keys, std::span<KeySpan> spans, std::span<std::int32_t> singles)
-      : keys_(keys), span_memory_(spans), single_memory_(singles) {}
+  KeyPlan(Index keys, std::span<KeySpan> spans, std::span<std::int32_t> singles, Arena* spare = {})
+      : keys_(keys), span_memory_(spans), single_memory_(singles), spare_(spare) {}
+  /// Memory that `plan` may use while it makes this plan.
+  Arena& spare() { return *spare_; }
 
   /// Every query of the tile sees keys begin, begin + step, ... below end.
   void all(Index begin, Index end, Index step = 1) { add(begin, end, step, Seen::all, 0, 0); }
@@ -72,6 +75,7 @@ class KeyPlan {
   Index keys_;
   std::span<KeySpan> span_memory_;
   std::span<std::int32_t> single_memory_;
+  Arena* spare_;
   std::size_t span_count_ = 0;
   std::size_t single_count_ = 0;
 };
@@ -92,6 +96,7 @@ struct QueryPass {
 struct PlanLimits {
   Index spans = 8;
   Index singles = 0;
+  std::size_t spare_bytes = 0;  ///< of `KeyPlan::spare`
 };
 
 /// What decides, beside the problem, which keys are seen: the tensors (random blocks, say).
@@ -125,7 +130,7 @@ class Restriction : public Variant {
   virtual QueryPass pass(const Problem&, Index /*number*/) const { return {}; }
   /// Writes the rows of a pass that lists them, ascending, and returns how many there are.
   virtual Index list_rows(const PlanCall&, std::span<std::int32_t> rows) const;
-  /// Of pairs in spans marked `Seen::asked`: is the pair seen, and in this pass?
+  /// Is the pair seen, and in this pass? To be overridden where there are several.
   virtual bool belongs(const PlanCall& call, Index query, Index key) const {
     return sees(call, query, key);
   }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "subquad/error.h"
 #include "subquad/parameters.h"
@@ -100,12 +101,24 @@ struct BackwardCall {
   const Tensors& d_tensors;  ///< a `writable` matrix for each learned tensor
 };
 
+class Variant;
+
+/// A variant that another is made of.
+struct Member {
+  std::string name;
+  std::unique_ptr<Variant> variant;
+};
+
 class Variant {
  public:
   virtual ~Variant() = default;
 
   // ---- what it is: functions of its parameters -------------------------------------------------
 
+  /// Takes the variants that stand in the parentheses of its expression, union(local,strided), at
+  /// least one. Only a variant made of others overrides this; its `Info::members` says what stands
+  /// there where an expression lists none. Throws Error for one that does not fit.
+  virtual void compose(std::vector<Member> members);
   /// Visits every hyper-parameter (parameters.h).
   virtual void parameters(Parameters&) {}
   /// What the variant claims to be on this problem.
@@ -171,6 +184,7 @@ class Variant {
 
 /// The optional powers that a variant has; found out at registration, never listed by hand.
 struct Powers {
+  bool compose = false;
   bool plan = false;  ///< derives from Restriction
   bool weights = false;
   bool prepare = false;

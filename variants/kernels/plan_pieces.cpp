@@ -1,0 +1,152 @@
+#include "kernels/plan_pieces.h"
+
+namespace subquad {
+namespace {
+
+bool overlaps(const KeySpan& span, Index begin, Index end) {
+  return span.keys.begin < end && begin <= span.keys.last();
+}
+
+/// The spans and single keys of several plans for the same queries, as one plan.
+class MergedPlan {
+ public:
+  MergedPlan(std::span<const KeySpan> spans, std::span<const std::int32_t> singles,
+             std::span<Index> bounds, KeyPlan& keys)
+      : spans_(spans), singles_(singles), bounds_(bounds), keys_(keys) {}
+
+  void make() {
+    std::size_t count = 0;
+    for (const KeySpan& span : spans_) {
+      bounds_[count++] = span.keys.begin;
+      bounds_[count++] = span.keys.last() + 1;
+    }
+    std::sort(bounds_.begin(), bounds_.begin() + static_cast<std::ptrdiff_t>(count));
+    for (std::size_t i = 0; i + 1 < count; ++i) {
+      if (bounds_[i] < bounds_[i + 1]) add(segment(bounds_[i], bounds_[i + 1]));
+    }
+    flush();
+    add_singles();
+  }
+
+ private:
+  struct Segment {
+    Index begin, end;
+    KeySpan span;  ///< of which it is a part
+    bool empty;
+  };
+
+  /// What is seen of the keys between two neighbouring bounds.
+  Segment segment(Index begin, Index end) {
+    const KeySpan* whole = nullptr;
+    bool conflict = false;
+    for (const KeySpan& span : spans_) {
+      if (!overlaps(span, begin, end)) continue;
+      if (whole == nullptr || contains(span, *whole)) {
+        whole = &span;
+      } else if (!contains(*whole, span)) {
+        conflict = true;
+      }
+    }
+    if (whole == nullptr) return {begin, end, {}, true};
+    if (whole->seen == Seen::all && whole->keys.step == 1) return {begin, end, *whole, false};
+    const auto single = std::lower_bound(singles_.begin(), singles_.end(), begin);
+    conflict = conflict || (single != singles_.end() && *single < end);
+    if (!conflict) return {begin, end, *whole, false};
+    return {begin, end, {{begin, end - begin}, Seen::asked}, false};
+  }
+
+  /// Whether a span shows whatever another does, wherever both are.
+  static bool contains(const KeySpan& a, const KeySpan& b) {
+    if (a.keys.step != 1) return false;
+    if (a.seen == Seen::all) return true;
+    return a.seen == Seen::band && b.seen == Seen::band && a.below >= b.below && a.above >= b.above;
+  }
+
+  /// Neighbours that show the same become one.
+  void add(const Segment& next) {
+    if (next.empty) return;
+    const bool alike = pending_.end == next.begin && pending_.span.keys.step == 1 &&
+                       next.span.keys.step == 1 && pending_.span.seen == next.span.seen &&
+                       pending_.span.below == next.span.below &&
+                       pending_.span.above == next.span.above;
+    if (alike) {
+      pending_.end = next.end;
+      pending_.span.keys.count = next.end - pending_.span.keys.begin;
+      return;
+    }
+    flush();
+    pending_ = next;
+  }
+
+  void flush() {
+    if (pending_.begin == pending_.end) return;
+    add_span(pending_.span, pending_.begin, pending_.end, keys_);
+  }
+
+  /// Single keys that no span shows or asks about already.
+  void add_singles() {
+    for (const std::int32_t& key : singles_) {
+      const bool spanned = std::any_of(spans_.begin(), spans_.end(), [&](const KeySpan& span) {
+        return overlaps(span, key, key + 1);
+      });
+      if (!spanned) keys_.single({&key, 1});
+    }
+  }
+
+  std::span<const KeySpan> spans_;
+  std::span<const std::int32_t> singles_;
+  std::span<Index> bounds_;
+  KeyPlan& keys_;
+  Segment pending_{0, 0, {}, true};
+};
+
+}  // namespace
+
+void add_span(const KeySpan& span, Index begin, Index end, KeyPlan& keys) {
+  const Index step = span.keys.step;
+  const Index before = std::max<Index>(0, begin - span.keys.begin);
+  const Index first = span.keys.begin + (before + step - 1) / step * step;
+  const Index stop = std::min(end, span.keys.last() + 1);
+  switch (span.seen) {
+    case Seen::all:
+      return keys.all(first, stop, step);
+    case Seen::band:
+      return keys.band(first, stop, step, span.below, span.above);
+    case Seen::outside:
+      return keys.outside(first, stop, step, span.below, span.above);
+    case Seen::asked:
+      return keys.asked(first, stop, step);
+  }
+}
+
+void merge_plans(std::span<const KeySpan> spans, std::span<const std::int32_t> singles,
+                 std::span<Index> bounds, KeyPlan& keys) {
+  MergedPlan(spans, singles, bounds, keys).make();
+}
+
+void cut_span(const KeySpan& span, const Stretches& taken, std::span<KeySpan> pieces,
+              std::size_t& count) {
+  const Rows& keys = span.keys;
+  const auto place = [&](Index key) {
+    const Index before = std::max<Index>(0, key - keys.begin);
+    return std::min(keys.count, (before + keys.step - 1) / keys.step);
+  };
+  const auto add = [&](Index first, Index end, bool asked) {
+    if (first >= end) return;
+    KeySpan piece = span;
+    piece.keys = {keys[first], end - first, keys.step};
+    if (asked) piece.seen = Seen::asked;
+    pieces[count++] = piece;
+  };
+  Index done = 0;
+  for (const Reach& reach : taken.all()) {
+    const Index first = std::max(done, place(reach.begin));
+    const Index end = std::max(first, place(reach.end));
+    add(done, first, false);
+    add(first, end, true);
+    done = end;
+  }
+  add(done, keys.count, false);
+}
+
+}  // namespace subquad
