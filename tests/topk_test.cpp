@@ -135,8 +135,7 @@ TEST(TopK, KeepsAtLeastTheMassOfEveryRestrictionOfAsManyKeys) {
     for (const Registration* at = local_registrations; at != nullptr; at = at->next) {
       const std::string name(at->info.name);
       const auto variant = at->make();
-      const bool restricts =
-          at->powers.weights && variant->target(problem) == Target::restriction;
+      const bool restricts = at->powers.weights && variant->target(problem) == Target::restriction;
       if ((!restricts && !at->powers.plan) || !variant->refuses(problem).empty()) continue;
       if (variant->dense_target(problem) != "dense" || !variant->consumes().k) continue;
       VariantTrial trial(name, problem);

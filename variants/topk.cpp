@@ -1,23 +1,22 @@
-// topk: softmax over the keys of largest score, found by looking at all of them. What no restriction
-// with as many keys can beat (control; exact nearest keys as in Gupta et al. 2021, "Memory-efficient
-// transformers via top-k attention", arXiv:2106.06899, section 2; by mass as Holtzman et al. 2020,
-// arXiv:1904.09751, section 3.1, choose words).
+// topk: softmax over the keys of largest score, found by looking at all of them. What no
+// restriction with as many keys can beat (control; exact nearest keys as in Gupta et al. 2021,
+// "Memory-efficient transformers via top-k attention", arXiv:2106.06899, section 2; by mass as
+// Holtzman et al. 2020, arXiv:1904.09751, section 3.1, choose words).
 //
 //   P_i   = the `keys` keys of largest s_ij, of them the fewest with
 //           sum over P_i of exp(s_ij) >= mass * sum over all seen j of exp(s_ij)
 //   out_i = sum over P_i of softmax_j(s_ij) v_j,   s_ij = scale q_i . k_j,  j <= i where causal
 //
 // Every query keeps at least one key; of equal scores the earlier key is the larger. With mass = 1
-// the number alone counts, with keys = 0 the mass alone. Time O(n^2 d) for finding the keys, and the
-// cost says so: an oracle shows what a budget of keys could keep at best, not what is fast. Memory
-// O(n keys), the choices.
+// the number alone counts, with keys = 0 the mass alone. Time O(n^2 d) for finding the keys, and
+// the cost says so: an oracle shows what a budget of keys could keep at best, not what is fast.
+// Memory O(n keys), the choices.
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 #include "kernels/product.h"
+#include "kernels/top_k.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -136,47 +135,37 @@ class TopK final : public Restriction {
   /// The keys of one query; `order` is scratch for as many numbers as there are scores.
   void choose(std::span<float> scores, std::span<std::int32_t> order,
               std::span<std::int32_t> chosen) const {
-    // What is no number has no order, and sorting would go astray.
-    for (float& score : scores) {
-      if (std::isnan(score)) score = -std::numeric_limits<float>::infinity();
-    }
-    const auto larger = [&](std::int32_t a, std::int32_t b) {
-      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-    };
-    std::iota(order.begin(), order.end(), 0);
-    std::size_t count = std::min(chosen.size(), scores.size());
-    if (count < order.size()) {
-      std::nth_element(order.begin(), order.begin() + static_cast<Index>(count), order.end(),
-                       larger);
-    }
+    const LargerScore larger{scores.data()};
+    auto count = static_cast<Index>(std::min(chosen.size(), scores.size()));
+    largest_first(scores, count, order);
     if (mass < 1 && count > 0) {
-      std::sort(order.begin(), order.begin() + static_cast<Index>(count), larger);
-      count = enough(scores, order.first(count));
+      std::sort(order.begin(), order.begin() + count, larger);
+      count = enough(scores, order.first(static_cast<std::size_t>(count)));
     }
-    std::sort(order.begin(), order.begin() + static_cast<Index>(count));
+    std::sort(order.begin(), order.begin() + count);
     std::copy_n(order.begin(), count, chosen.begin());
-    std::fill(chosen.begin() + static_cast<Index>(count), chosen.end(), kNone);
+    std::fill(chosen.begin() + count, chosen.end(), kNone);
   }
 
   /// How many of the keys, largest first, are needed for the mass; all, if they do not have it.
-  std::size_t enough(std::span<const float> scores, std::span<const std::int32_t> largest) const {
+  Index enough(std::span<const float> scores, std::span<const std::int32_t> largest) const {
     const double most = scores[largest.front()];
     double total = 0, kept = 0;
     for (const float score : scores) total += std::exp(score - most);
-    for (std::size_t i = 0; i < largest.size(); ++i) {
+    const auto count = static_cast<Index>(largest.size());
+    for (Index i = 0; i < count; ++i) {
       kept += std::exp(scores[largest[i]] - most);
       if (kept >= mass * total) return i + 1;
     }
-    return largest.size();
+    return count;
   }
 };
 
-SUBQUAD_VARIANT(TopK,
-                {.name = "topk",
-                 .summary = "the keys of largest score: what no choice of keys can beat",
-                 .citation = "arXiv:2106.06899",
-                 .time = "n^2 d",
-                 .memory = "n keys"});
+SUBQUAD_VARIANT(TopK, {.name = "topk",
+                       .summary = "the keys of largest score: what no choice of keys can beat",
+                       .citation = "arXiv:2106.06899",
+                       .time = "n^2 d",
+                       .memory = "n keys"});
 
 }  // namespace
 }  // namespace subquad
