@@ -36,15 +36,20 @@ class Axial final : public Restriction {
   }
 
   bool sees(const PlanCall& call, Index query, Index key) const override {
-    const Index width = width_of(call.problem), position = call.problem.position(query);
-    const bool row = position / width == key / width, column = position % width == key % width;
-    return axis_ == Axis::row ? row : axis_ == Axis::column ? column : row || column;
+    return (axis_ != Axis::column && sees_along(true, call.problem, query, key)) ||
+           (axis_ != Axis::row && sees_along(false, call.problem, query, key));
   }
 
   Index passes(const Problem&) const override { return axis_ == Axis::both ? 2 : 1; }
   QueryPass pass(const Problem& problem, Index number) const override {
     if (along_rows(number)) return {.block = rows_within_blocks(width_of(problem), problem)};
     return {.step = width_of(problem)};
+  }
+  bool belongs(const PlanCall& call, Index query, Index key) const override {
+    if (!along_rows(call.pass) && call.problem.position(query) == key && axis_ == Axis::both) {
+      return false;  // the own token is one of the row
+    }
+    return sees_along(along_rows(call.pass), call.problem, query, key);
   }
   PlanLimits plan_limits(const Problem&) const override { return {.spans = 1}; }
 
@@ -61,6 +66,10 @@ class Axial final : public Restriction {
 
  private:
   bool along_rows(Index pass) const { return axis_ != Axis::column && pass == 0; }
+  bool sees_along(bool rows, const Problem& problem, Index query, Index key) const {
+    const Index width = width_of(problem), position = problem.position(query);
+    return rows ? position / width == key / width : position % width == key % width;
+  }
   Index width_of(const Problem& problem) const {
     if (width_ > 0) return width_;
     const double side = std::ceil(std::sqrt(static_cast<double>(problem.keys)));

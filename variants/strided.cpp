@@ -39,6 +39,11 @@ class Strided final : public Restriction {
   QueryPass pass(const Problem& problem, Index number) const override {
     return number + 1 < passes(problem) ? QueryPass{} : QueryPass{.step = stride_};
   }
+  bool belongs(const PlanCall& call, Index query, Index key) const override {
+    const Index distance = std::abs(call.problem.position(query) - key);
+    if (call.pass + 1 < passes(call.problem)) return distance < window_;
+    return distance % stride_ == 0 && distance >= window_;
+  }
   PlanLimits plan_limits(const Problem&) const override { return {.spans = 1}; }
 
   void plan(const PlanCall& call, Rows queries, KeyPlan& keys) const override {
