@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernels/window_stream.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -38,6 +39,11 @@ class Local final : public Restriction {
     const Index reach = radius_ * dilation_;
     keys.band(call.problem.position(queries.begin) - reach,
               call.problem.position(queries.last()) + reach + 1, dilation_, reach, reach);
+  }
+
+  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors&) const override {
+    return std::make_unique<WindowStream>(
+        problem, TokenWindow{.reach = radius_, .dilation = dilation_}, precision());
   }
 
  private:

@@ -1,0 +1,59 @@
+#include "kernels/window_stream.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "kernels/streaming_softmax.h"
+
+namespace subquad {
+
+WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Precision precision)
+    : window_(window),
+      precision_(precision),
+      dim_(problem.dim),
+      value_dim_(problem.value_dim),
+      scale_(static_cast<float>(problem.score_scale())),
+      sinks_(std::min(window.sinks, problem.keys)) {
+  const Index longest = (problem.keys + window.dilation - 1) / window.dilation;
+  ring_ = std::min(window.reach + 1, longest) * window.dilation;
+  keys_.resize(static_cast<std::size_t>((sinks_ + ring_) * dim_));
+  values_.resize(static_cast<std::size_t>((sinks_ + ring_) * value_dim_));
+  scratch_.resize(softmax_scratch_bytes(1, dim_, value_dim_, precision) + kArenaAlignment);
+}
+
+Index WindowStream::slot(Index position) const {
+  return position < sinks_ ? position : sinks_ + (position - sinks_) % ring_;
+}
+
+void WindowStream::step(const float* query, const float* key, const float* value, float* out) {
+  const Index own = slot(read_);
+  std::copy_n(key, dim_, keys_.begin() + own * dim_);
+  std::copy_n(value, value_dim_, values_.begin() + own * value_dim_);
+  ++read_;
+
+  const Index kept = std::min(read_, sinks_ + ring_);
+  std::array<KeySpan, 2> spans;
+  KeyPlan plan(kept, spans, {});
+  plan.all(0, std::min(read_, sinks_));
+  // The ring is a multiple of the dilation, so tokens that far apart keep their distance in it.
+  if (own >= sinks_) plan.all(sinks_ + (own - sinks_) % window_.dilation, kept, window_.dilation);
+
+  void* memory = scratch_.data();
+  std::size_t space = scratch_.size();
+  std::align(kArenaAlignment, space - kArenaAlignment, memory, space);
+  Worker worker{.scratch = Arena(static_cast<std::byte*>(memory), space), .executed = {}};
+  streaming_softmax({.q = {query, 1, dim_},
+                     .k = {keys_.data(), kept, dim_},
+                     .v = {values_.data(), kept, value_dim_},
+                     .out = {out, 1, value_dim_},
+                     .scale = scale_,
+                     .precision = precision_},
+                    {.begin = 0, .count = 1}, plan, nullptr, worker);
+}
+
+std::size_t WindowStream::state_bytes() const {
+  return sizeof(float) * (keys_.size() + values_.size());
+}
+
+}  // namespace subquad
