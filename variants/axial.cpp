@@ -8,9 +8,9 @@
 // for the sums in which row and column meet.
 //
 // The paper gives one axis to a layer and the other to the next: `axis=row` and `axis=column`.
-// axis=both is a union of the two under one softmax, in which the own token counts once. The paper's
-// causal model shifts its inputs so that a row sees what is above it; here causality is that of any
-// attention, by position alone.
+// axis=both is a union of the two under one softmax, in which the own token counts once. The
+// paper's causal model shifts its inputs so that a row sees what is above it; here causality is
+// that of any attention, by position alone.
 
 #include <algorithm>
 #include <cmath>
