@@ -403,7 +403,7 @@ void expect_ten_digits(Index dim, bool causal) {
   head.causal = causal;
   head.first_query = 120;
   const HWY_NAMESPACE::SoftmaxInputs<double> inputs{
-      head.q, head.k, head.v, head.out, head.log_sum_exp.data(), head.scale, causal, 120};
+      head.q, head.k, head.v, head.out, head.log_sum_exp.data(), false, head.scale, causal, 120};
   Scratch scratch;
   scratch.worker_bytes = Tile::bytes(50, dim, dim + 2);
   SimpleRun run(scratch);

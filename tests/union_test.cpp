@@ -93,8 +93,7 @@ TEST(Union, CountsPairsOnce) {
     const Problem problem = square(200, true);
     return make_variant(parse_expression(expression), problem)->cost(problem);
   };
-  EXPECT_EQ(cost("union(local(radius=9),local(radius=4))").useful,
-            cost("local(radius=9)").useful);
+  EXPECT_EQ(cost("union(local(radius=9),local(radius=4))").useful, cost("local(radius=9)").useful);
   EXPECT_EQ(cost("union(local(radius=1),local(radius=2,dilation=2))").useful.exponentials,
             200 + 199 + 198 + 196);
   EXPECT_TRUE(cost("union(local,local(radius=2))").exact);

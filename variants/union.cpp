@@ -287,8 +287,8 @@ class Union final : public Restriction {
     return tensors.count > 0;
   }
 
-  KeyPlan plan_of(const PlanCall& call, const Part& part, Rows queries,
-                  std::span<KeySpan> spans, std::span<std::int32_t> singles, Arena& spare) const {
+  KeyPlan plan_of(const PlanCall& call, const Part& part, Rows queries, std::span<KeySpan> spans,
+                  std::span<std::int32_t> singles, Arena& spare) const {
     KeyPlan plan(call.problem.keys, spans, singles, &spare);
     const PatternTensors tensors(call.tensors, part.pattern);
     const std::size_t mark = spare.used();
@@ -333,9 +333,8 @@ class Union final : public Restriction {
         keys.single({&key, 1});
       }
     }
-    std::sort(pieces.begin(), pieces.begin() + count, [](const KeySpan& x, const KeySpan& y) {
-      return x.keys.begin < y.keys.begin;
-    });
+    std::sort(pieces.begin(), pieces.begin() + count,
+              [](const KeySpan& x, const KeySpan& y) { return x.keys.begin < y.keys.begin; });
     for (const KeySpan& piece : pieces.first(count)) {
       add_span(piece, piece.keys.begin, piece.keys.last() + 1, keys);
     }
