@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "subquad/random.h"
@@ -18,17 +20,26 @@ std::vector<float> normals(Index count, std::uint64_t seed) {
   return result;
 }
 
-std::vector<std::int32_t> hash(const std::vector<float>& rows, const std::vector<float>& rotation,
-                               Index dim) {
+/// Buckets [rounds, rows] of [rows, dim] under rotations [dim, rounds * directions].
+std::vector<std::int32_t> hash(const DirectionHash& hash, const std::vector<float>& rows,
+                               const std::vector<float>& rotations, Index dim) {
   const Index count = static_cast<Index>(rows.size()) / dim;
-  const Index columns = static_cast<Index>(rotation.size()) / dim;
+  const Index columns = hash.rounds * hash.directions();
+  EXPECT_EQ(columns * dim, static_cast<Index>(rotations.size()));
   Scratch scratch;
-  scratch.worker_bytes = hash_scratch_bytes(count, dim, columns);
+  scratch.worker_bytes = hash.scratch_bytes(count, dim);
   SimpleRun run(scratch);
-  std::vector<std::int32_t> buckets(static_cast<std::size_t>(count), -1);
-  hash_rows({rows.data(), count, dim}, {rotation.data(), dim, columns}, buckets, run.worker());
+  std::vector<std::int32_t> buckets(static_cast<std::size_t>(hash.rounds * count), -1);
+  hash({rows.data(), count, dim}, {rotations.data(), dim, columns}, buckets.data(), count,
+       run.worker());
   EXPECT_GE(run.worker().executed.multiply_adds, static_cast<double>(count * dim * columns));
   return buckets;
+}
+
+/// One round of one hash.
+std::vector<std::int32_t> hash(const std::vector<float>& rows, const std::vector<float>& rotation,
+                               Index dim) {
+  return hash({.first = 2 * static_cast<Index>(rotation.size()) / dim}, rows, rotation, dim);
 }
 
 class HashShapes : public testing::TestWithParam<std::pair<Index, Index>> {};
@@ -55,6 +66,38 @@ INSTANTIATE_TEST_SUITE_P(Hashing, HashShapes,
                          testing::Values(std::pair{1, 1}, std::pair{3, 1}, std::pair{8, 16},
                                          std::pair{15, 255}, std::pair{16, 256},
                                          std::pair{17, 600}));
+
+TEST(Hashing, EachRoundMakesItsBucketsOfItsOwnHashes) {
+  constexpr Index kDim = 5, kRows = 70;
+  const std::vector<float> rows = normals(kRows * kDim, 8);
+  // The last has rounds whose columns straddle those that are looked at together.
+  for (const DirectionHash& shape : {DirectionHash{.rounds = 3, .first = 8, .second = 1},
+                                     DirectionHash{.rounds = 4, .first = 6, .second = 10},
+                                     DirectionHash{.rounds = 1, .first = 2, .second = 2},
+                                     DirectionHash{.rounds = 5, .first = 180, .second = 38}}) {
+    const Index columns = shape.rounds * shape.directions();
+    const std::vector<float> rotations = normals(kDim * columns, 9);
+    const std::vector<std::int32_t> buckets = hash(shape, rows, rotations, kDim);
+    const auto one_hash = [&](Index begin, Index width) {
+      std::vector<float> columns_of_it;
+      for (Index h = 0; h < kDim; ++h) {
+        for (Index c = 0; c < width; ++c) {
+          columns_of_it.push_back(rotations[h * columns + begin + c]);
+        }
+      }
+      return hash(rows, columns_of_it, kDim);
+    };
+    for (Index r = 0; r < shape.rounds; ++r) {
+      const Index begin = r * shape.directions();
+      const auto first = one_hash(begin, shape.first / 2);
+      const auto second = shape.second > 1 ? one_hash(begin + shape.first / 2, shape.second / 2)
+                                           : std::vector<std::int32_t>(kRows);
+      for (Index i = 0; i < kRows; ++i) {
+        EXPECT_EQ(buckets[r * kRows + i], first[i] * shape.second + second[i]);
+      }
+    }
+  }
+}
 
 TEST(Hashing, IgnoresLengthAndMirrorsDirection) {
   std::vector<float> rows = normals(50 * 6, 3);
@@ -87,15 +130,28 @@ TEST(Hashing, RowsOfZerosAndNansGetBucketZero) {
   EXPECT_EQ(hash(rows, normals(2 * 7, 6), 2), (std::vector<std::int32_t>{0, 0}));
 }
 
+TEST(Hashing, FirstOfEqualDirectionsWins) {
+  // Columns 1 and 3 are the same, columns 0 and 2 shorter; so in the mirror image.
+  const std::vector<float> rotation = {1, 2, 1, 2};
+  EXPECT_EQ(hash({1, -1}, rotation, 1), (std::vector<std::int32_t>{1, 5}));
+}
+
+TEST(Hashing, ANanAmongProjectionsIsNeverTheLargest) {
+  // Infinity times 0 is NaN in column 0.
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(hash({infinity}, {0, -1, 2}, 1), (std::vector<std::int32_t>{4}));
+}
+
 TEST(Hashing, SortsByBucketThenPosition) {
   Generator random(7);
-  std::vector<std::int32_t> buckets, order(500), starts(14);
+  std::vector<std::int32_t> buckets, order(500), ends(13);
   for (int i = 0; i < 500; ++i) buckets.push_back(static_cast<std::int32_t>(random.below(13)));
-  sort_by_bucket(buckets, order, starts);
+  sort_by_bucket(buckets, order, ends);
   std::vector<bool> seen(500);
   for (std::size_t i = 0; i < order.size(); ++i) {
     EXPECT_FALSE(seen[order[i]]);
     seen[order[i]] = true;
+    EXPECT_LT(static_cast<std::int32_t>(i), ends[buckets[order[i]]]);
     if (i == 0) continue;
     EXPECT_LT(std::pair(buckets[order[i - 1]], order[i - 1]),
               std::pair(buckets[order[i]], order[i]));

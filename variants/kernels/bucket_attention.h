@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
+#include "subquad/precision.h"
 #include "subquad/variant.h"
 
 namespace subquad {
@@ -11,6 +13,11 @@ namespace subquad {
 /// each round, tokens are sorted by (bucket, position) and cut into chunks; queries of a chunk
 /// attend to keys of the same chunk and of the one before that lie in their bucket. Rounds merge by
 /// their log-sum-exp.
+///
+/// Where a pair is to count once, the first round that finds it has it: the same sum as where each
+/// of N rounds counts it with weight 1 / N.
+///
+/// Tokens of one bucket in one chunk make up a tile: they see the same keys, which need no mask.
 struct BucketAttention {
   static constexpr Index kMaxRounds = 64;
 
@@ -23,7 +30,10 @@ struct BucketAttention {
   bool wrap;            ///< the first chunk looks back at the last
   double scale;         ///< of scores
   double self_penalty;  ///< with shared keys: taken off the score of a token with itself
+  Precision precision = Precision::f32;
 
+  /// Why so many chunks and buckets cannot be told apart, or empty.
+  std::string refuses(const Problem& problem) const;
   Scratch scratch(const Problem& problem) const;
   /// Buckets are [rounds, n]; with shared keys both spans are the same one. Writes `out` and
   /// `row_log_sum_exp` of the call; a query that finds no key gets 0 and -infinity.

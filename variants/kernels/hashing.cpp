@@ -2,62 +2,109 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "kernels/product.h"
+#include "kernels/rowwise-inl.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace subquad {
+namespace HWY_NAMESPACE {
 namespace {
 
 /// Columns of R that are looked at together.
 constexpr Index kColumns = 256;
 
-}  // namespace
+/// The largest magnitude so far in a row of projections, and where it was.
+struct Largest {
+  float magnitude = -1;
+  std::int32_t value = 0;
+};
 
-std::size_t hash_scratch_bytes(Index rows, Index dim, Index columns) {
-  const Index block = std::min(columns, kColumns);
+/// Looks at `count` more projections, onto directions offset, offset + 1, ... of `directions`.
+void look_at(const float* projections, Index count, Index offset, Index directions, Largest& best) {
+  const Tag<float> d;
+  const hn::RebindToSigned<Tag<float>> di;
+  auto largest = hn::Set(d, -1.0f);
+  auto places = hn::Zero(di);
+  for (Index c = 0; c < count; c += kLanes<float>) {
+    const auto magnitudes = hn::Abs(load_first(projections + c, std::min(kLanes<float>, count - c),
+                                               std::numeric_limits<float>::quiet_NaN()));
+    // A NaN, as in the lanes beyond the end, is not greater than anything.
+    const auto greater = hn::Gt(magnitudes, largest);
+    largest = hn::IfThenElse(greater, magnitudes, largest);
+    places = hn::IfThenElse(hn::RebindMask(di, greater), hn::Iota(di, static_cast<std::int32_t>(c)),
+                            places);
+  }
+  const float magnitude = hn::GetLane(hn::MaxOfLanes(d, largest));
+  if (magnitude <= best.magnitude) return;
+  const auto holders = hn::RebindMask(di, hn::Eq(largest, hn::Set(d, magnitude)));
+  const auto nowhere = hn::Set(di, std::numeric_limits<std::int32_t>::max());
+  const std::int32_t place =
+      hn::GetLane(hn::MinOfLanes(di, hn::IfThenElse(holders, places, nowhere)));
+  best.magnitude = magnitude;
+  best.value =
+      static_cast<std::int32_t>(offset + place + (projections[place] < 0 ? directions : 0));
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+
+std::size_t DirectionHash::scratch_bytes(Index rows, Index dim) const {
+  const Index block = std::min(rounds * directions(), HWY_NAMESPACE::kColumns);
   return Scratch()
       .worker<float>(rows * block)
-      .worker<float>(rows)
+      .worker<HWY_NAMESPACE::Largest>(rows)
       .worker<std::byte>(static_cast<Index>(product_scratch_bytes(rows, block, dim)))
       .worker_bytes;
 }
 
-void hash_rows(ConstView rows, ConstView rotation, std::span<std::int32_t> buckets,
-               Worker& worker) {
+void DirectionHash::operator()(ConstView rows, ConstView rotations, std::int32_t* buckets,
+                               Index stride, Worker& worker) const {
+  using HWY_NAMESPACE::Largest;
   const std::size_t mark = worker.scratch.used();
-  const Index block = std::min(rotation.cols, kColumns);
-  const View projected = worker.scratch.take_matrix(rows.rows, block);
-  const std::span<float> best = worker.scratch.take<float>(rows.rows);
-  std::fill(best.begin(), best.end(), -std::numeric_limits<float>::infinity());
-  std::fill(buckets.begin(), buckets.end(), 0);
-  for (Index begin = 0; begin < rotation.cols; begin += block) {
-    const Index columns = std::min(block, rotation.cols - begin);
-    multiply(rows, rotation.col_range(begin, columns), projected.col_range(0, columns), worker);
-    for (Index i = 0; i < rows.rows; ++i) {
-      for (Index c = 0; c < columns; ++c) {
-        const float value = projected(i, c);
-        if (value > best[i]) {
-          best[i] = value;
-          buckets[i] = static_cast<std::int32_t>(begin + c);
-        }
-        if (-value > best[i]) {
-          best[i] = -value;
-          buckets[i] = static_cast<std::int32_t>(begin + c + rotation.cols);
+  const Index columns = rounds * directions(), block = std::min(columns, HWY_NAMESPACE::kColumns);
+  const View projections = worker.scratch.take_matrix(rows.rows, block);
+  const std::span<Largest> best = worker.scratch.take<Largest>(rows.rows);
+  for (Index begin = 0; begin < columns; begin += block) {
+    const Index end = std::min(begin + block, columns);
+    multiply(rows, rotations.col_range(begin, end - begin), projections.col_range(0, end - begin),
+             worker);
+    // Hash by hash; one may begin in one block and end in another.
+    for (Index c = begin; c < end;) {
+      const Index round = c / directions();
+      const bool is_first = c % directions() < first / 2;
+      const Index hash_begin = round * directions() + (is_first ? 0 : first / 2);
+      const Index width = is_first ? first / 2 : second / 2;
+      const Index stop = std::min(end, hash_begin + width);
+      if (c == hash_begin) std::fill(best.begin(), best.end(), Largest());
+      for (Index i = 0; i < rows.rows; ++i) {
+        HWY_STATIC_DISPATCH(look_at)
+        (projections.row(i) + (c - begin), stop - c, c - hash_begin, width, best[i]);
+      }
+      if (stop == hash_begin + width) {
+        std::int32_t* const to = buckets + round * stride;
+        for (Index i = 0; i < rows.rows; ++i) {
+          to[i] =
+              is_first ? best[i].value * static_cast<std::int32_t>(second) : to[i] + best[i].value;
         }
       }
+      c = stop;
     }
   }
   worker.scratch.rewind(mark);
 }
 
 void sort_by_bucket(std::span<const std::int32_t> buckets, std::span<std::int32_t> order,
-                    std::span<std::int32_t> starts) {
-  std::fill(starts.begin(), starts.end(), 0);
-  for (const std::int32_t bucket : buckets) ++starts[bucket + 1];
-  for (std::size_t b = 1; b < starts.size(); ++b) starts[b] += starts[b - 1];
+                    std::span<std::int32_t> ends) {
+  std::fill(ends.begin(), ends.end(), 0);
+  for (const std::int32_t bucket : buckets) ++ends[bucket];
+  std::int32_t before = 0;
+  for (std::int32_t& end : ends) before += std::exchange(end, before);
   for (std::size_t i = 0; i < buckets.size(); ++i) {
-    order[starts[buckets[i]]++] = static_cast<std::int32_t>(i);
+    order[ends[buckets[i]]++] = static_cast<std::int32_t>(i);
   }
 }
 
 }  // namespace subquad
+HWY_AFTER_NAMESPACE();
