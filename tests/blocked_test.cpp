@@ -62,8 +62,7 @@ TEST(Blocked, DoesNoMoreThanItsBlocks) {
   const Problem problem = self_problem(1024, 64, 64);
   VariantTrial trial("blocked(block=64,neighbours=1)", problem);
   trial.forward();
-  EXPECT_EQ(trial.executed.multiply_adds,
-            trial.variant->cost(problem).useful.multiply_adds);
+  EXPECT_EQ(trial.executed.multiply_adds, trial.variant->cost(problem).useful.multiply_adds);
 }
 
 }  // namespace

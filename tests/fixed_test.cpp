@@ -30,9 +30,8 @@ std::string expression(Index block, Index summary) {
 TEST(Fixed, EqualsMaskedAttention) {
   for (const Index block : {1, 7, 16, 64, 500}) {
     for (const Index summary : {0, 1, 3, 16, 64}) {
-      expect_pattern(expression(block, summary), [=](const Problem& problem) {
-        return fixed_mask(problem, block, summary);
-      });
+      expect_pattern(expression(block, summary),
+                     [=](const Problem& problem) { return fixed_mask(problem, block, summary); });
     }
   }
 }

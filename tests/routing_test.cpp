@@ -40,10 +40,11 @@ class Definition {
   Definition(VariantTrial& trial, Index clusters, Index window, bool shared)
       : trial_(trial), clusters_(clusters), shared_(shared) {
     const Problem& p = trial.problem;
-    query_members_ = memberships(trial.q, window > 0 ? window : (p.queries + clusters - 1) / clusters);
-    key_members_ = shared ? query_members_
-                          : memberships(trial.k, window > 0 ? window
-                                                            : (p.keys + clusters - 1) / clusters);
+    query_members_ =
+        memberships(trial.q, window > 0 ? window : (p.queries + clusters - 1) / clusters);
+    key_members_ =
+        shared ? query_members_
+               : memberships(trial.k, window > 0 ? window : (p.keys + clusters - 1) / clusters);
   }
 
   std::vector<double> output(bool self_if_alone) {
@@ -161,9 +162,12 @@ TEST(Routing, EqualsItsDefinition) {
 
 TEST(Routing, CrossAttentionAndLateQueries) {
   for (const Problem& problem :
-       {Problem{.queries = 70, .keys = 40, .dim = 8, .value_dim = 3},
-        Problem{.queries = 30, .keys = 90, .dim = 8, .value_dim = 3, .causal = true,
-                .first_query = 60}}) {
+       {Problem{.queries = 70, .keys = 40, .dim = 8, .value_dim = 3}, Problem{.queries = 30,
+                                                                      .keys = 90,
+                                                                      .dim = 8,
+                                                                      .value_dim = 3,
+                                                                      .causal = true,
+                                                                      .first_query = 60}}) {
     VariantTrial trial("routing(clusters=6)", problem);
     Definition definition(trial, 6, 0, false);
     EXPECT_LT(VariantTrial::difference(trial.forward(), definition.output(true)), kTolerance);
@@ -203,7 +207,8 @@ TEST(Routing, SeveralClustersAreAveragedAndNotOneSoftmax) {
                      {.queries = 1, .keys = 2, .dim = 4, .value_dim = 1});
   const float keys[2][4] = {{1, -1, 0, 0}, {0, 0, 9, -9}};
   for (Index j = 0; j < 2; ++j) {
-    for (Index c = 0; c < 4; ++c) trial.k(j, c) = trial.tensors.writable("centroids")(j, c) = keys[j][c];
+    for (Index c = 0; c < 4; ++c)
+      trial.k(j, c) = trial.tensors.writable("centroids")(j, c) = keys[j][c];
     trial.v(j, 0) = static_cast<float>(j);
   }
   for (Index c = 0; c < 4; ++c) trial.q(0, c) = keys[1][c];

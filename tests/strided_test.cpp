@@ -31,9 +31,8 @@ std::string expression(Index stride, Index window) {
 TEST(Strided, EqualsMaskedAttention) {
   for (const Index stride : {1, 2, 7, 20, 64, 1000}) {
     for (const Index window : {0, 1, 5, 64, 300}) {
-      expect_pattern(expression(stride, window), [=](const Problem& problem) {
-        return strided_mask(problem, stride, window);
-      });
+      expect_pattern(expression(stride, window),
+                     [=](const Problem& problem) { return strided_mask(problem, stride, window); });
     }
   }
 }

@@ -9,8 +9,8 @@
 //
 // Different from the code published with the Long Range Arena: there the sequence is reshaped so
 // that a "block" holds the tokens whose position leaves the same remainder, which is a strided
-// pattern, and padding adds a block where the length is already a multiple. Here a block is what the
-// paper says, consecutive tokens, and only the last one may be shorter.
+// pattern, and padding adds a block where the length is already a multiple. Here a block is what
+// the paper says, consecutive tokens, and only the last one may be shorter.
 
 #include <algorithm>
 #include <cstdlib>

@@ -5,8 +5,8 @@
 //   the query at position p sees key j if floor(p / block) = floor(j / block)
 //                                      or j mod block >= block - summary
 //
-// and j <= p where causal. Time O(n (block + summary n / block) d), which is n sqrt(n) at a block of
-// about sqrt(n); memory O(1) beyond the output.
+// and j <= p where causal. Time O(n (block + summary n / block) d), which is n sqrt(n) at a block
+// of about sqrt(n); memory O(1) beyond the output.
 //
 // The paper is causal and gives both parts to one head or to several; here they are merged, and
 // what lies in both counts once. The code published with the Long Range Arena (arXiv:2011.04006)
@@ -48,8 +48,8 @@ class Fixed final : public Restriction {
   void plan(const PlanCall& call, Rows queries, KeyPlan& keys) const override {
     const Index own = call.problem.position(queries.begin) / block_;
     keys.all(own * block_, (own + 1) * block_);
-    const Index end = call.problem.causal ? std::min(own * block_, call.problem.keys)
-                                          : call.problem.keys;
+    const Index end =
+        call.problem.causal ? std::min(own * block_, call.problem.keys) : call.problem.keys;
     for (Index block = 0; block * block_ < end; ++block) {
       if (block == own) continue;
       const Index last = std::min((block + 1) * block_, end);

@@ -1,6 +1,6 @@
 // routing: queries and keys that are near the same learned centroid attend to one another. Roy et
-// al. 2021, "Efficient content-based sparse attention with routing transformers" (arXiv:2003.05997),
-// section 4.1.
+// al. 2021, "Efficient content-based sparse attention with routing transformers"
+// (arXiv:2003.05997), section 4.1.
 //
 //   q' = layer norm of q (no scale, no bias), k' likewise;  centroids mu_c of length 1
 //   Q_c = the w queries of largest mu_c . q',  K_c = the w keys of largest mu_c . k'
@@ -97,17 +97,18 @@ class Routing final : public Variant {
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
     const Index count = cluster_count(problem);
     visit("centroids", {{"clusters", count}, {"dim", problem.dim}},
-          init::custom("normal, each row scaled to length 1",
-                       std::function<void(Generator&, const Shape&, std::span<float>)>(
-                           [dim = problem.dim](Generator& random, const Shape&,
-                                               std::span<float> rows) {
-                             random.normals(rows);
-                             for (std::size_t at = 0; at < rows.size(); at += dim) {
-                               unit_row(&rows[at], dim, &rows[at]);
-                             }
-                           })),
+          init::custom(
+              "normal, each row scaled to length 1",
+              std::function<void(Generator&, const Shape&, std::span<float>)>(
+                  [dim = problem.dim](Generator& random, const Shape&, std::span<float> rows) {
+                    random.normals(rows);
+                    for (std::size_t at = 0; at < rows.size(); at += dim) {
+                      unit_row(&rows[at], dim, &rows[at]);
+                    }
+                  })),
           Role::running, Sharing::head, "directions that tokens are routed by");
-    visit.choice("query_members", {{"clusters", count}, {"queries", taken(problem.queries, problem)}},
+    visit.choice("query_members",
+                 {{"clusters", count}, {"queries", taken(problem.queries, problem)}},
                  "queries (qk=shared: tokens) that each centroid takes, ascending");
     if (qk == Qk::shared) return;
     visit.choice("key_members", {{"clusters", count}, {"keys", taken(problem.keys, problem)}},
@@ -138,11 +139,11 @@ class Routing final : public Variant {
     const double pairs = centroids * static_cast<double>(taken(problem.queries, problem)) *
                              static_cast<double>(taken(problem.keys, problem)) +
                          (unrouted == Unrouted::self ? queries : 0);
-    return {.useful = {.multiply_adds = pairs * (dim + value_dim) + routed * centroids * dim,
-                       .exponentials = pairs},
-            .bytes = sizeof(float) *
-                     (routed * dim + (queries + keys) * value_dim + centroids * dim),
-            .exact = false};
+    return {
+        .useful = {.multiply_adds = pairs * (dim + value_dim) + routed * centroids * dim,
+                   .exponentials = pairs},
+        .bytes = sizeof(float) * (routed * dim + (queries + keys) * value_dim + centroids * dim),
+        .exact = false};
   }
 
   void forward(const Call& call) const override {
@@ -264,8 +265,7 @@ class Routing final : public Variant {
                double* row) const {
     const Index keys = call.problem.keys, own = call.problem.position(query);
     const Index count = taken(keys, call.problem);
-    const auto members =
-        call.tensors.integers(qk == Qk::shared ? "query_members" : "key_members");
+    const auto members = call.tensors.integers(qk == Qk::shared ? "query_members" : "key_members");
     std::fill_n(row, keys, 0.0);
     double softmaxes = 0;
     for (const Index cluster : found) {

@@ -126,8 +126,7 @@ inline void expect_pattern(const std::string& expression,
 
 /// `name` at the parameters that its `exact_when` gives is unmasked dense attention.
 inline void expect_exact(const std::string& name, const Problem& problem) {
-  const std::string parameters =
-      make_variant(parse_expression(name), problem)->exact_when(problem);
+  const std::string parameters = make_variant(parse_expression(name), problem)->exact_when(problem);
   const std::string expression = name + "(" + parameters + ")";
   SCOPED_TRACE(expression + ": " + text_of(problem));
   VariantTrial trial(expression, problem);

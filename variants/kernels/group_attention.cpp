@@ -71,9 +71,9 @@ class Pass {
   void attend(Index group, Index tile, Worker& worker) const {
     const Index most = tile_rows(options_, problem_);
     const Index begin = tile * most, rows = std::min(most, options_.group_queries - begin);
-    const Members queries = members_of(query_members_, group, options_.group_queries)
-                                .subspan(static_cast<std::size_t>(begin),
-                                         static_cast<std::size_t>(rows));
+    const Members queries =
+        members_of(query_members_, group, options_.group_queries)
+            .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(rows));
     Members keys = members_of(key_members_, group, options_.group_keys);
     if (problem_.causal) {
       const auto end =
@@ -144,11 +144,9 @@ class Pass {
 
 Scratch GroupAttention::scratch(const Problem& problem) const {
   const Index rows = tile_rows(*this, problem);
-  Scratch attending =
-      Scratch().worker<std::int32_t>(group_keys).worker<float>(rows * problem.dim);
+  Scratch attending = Scratch().worker<std::int32_t>(group_keys).worker<float>(rows * problem.dim);
   attending.worker_bytes += softmax_scratch_bytes(rows, problem.dim, problem.value_dim);
-  const Scratch averaging =
-      Scratch().worker<std::int32_t>(std::min(kAverageRows, problem.queries));
+  const Scratch averaging = Scratch().worker<std::int32_t>(std::min(kAverageRows, problem.queries));
   Scratch scratch = Scratch()
                         .shared<float>(groups * group_queries * problem.value_dim)
                         .shared<float>(groups * group_queries);

@@ -13,8 +13,7 @@ void largest_first(std::span<float> scores, Index count, std::span<std::int32_t>
   }
   std::iota(order.begin(), order.end(), 0);
   if (count < static_cast<Index>(order.size())) {
-    std::nth_element(order.begin(), order.begin() + count, order.end(),
-                     LargerScore{scores.data()});
+    std::nth_element(order.begin(), order.begin() + count, order.end(), LargerScore{scores.data()});
   }
 }
 

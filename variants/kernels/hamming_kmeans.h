@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "subquad/run.h"
+#include "subquad/view.h"
+
+namespace subquad {
+
+inline constexpr Index kMaxSignBits = 64;
+
+/// One word for each row of x: bit b is set where column b of x P is positive (Charikar 2002,
+/// "Similarity estimation techniques from rounding algorithms"). `planes` is P [dim, bits], at most
+/// kMaxSignBits; words differ in a share of bits that is the angle between rows over pi, in the mean.
+void sign_bits(ConstView rows, ConstView planes, std::span<std::uint64_t> words, Worker& worker);
+
+/// Worker scratch that `sign_bits` takes.
+std::size_t sign_bits_scratch_bytes(Index rows, Index dim, Index bits);
+
+/// K-means of words under the Hamming distance (Vyas et al. 2020, arXiv:2007.04825, section 3.2.1):
+/// `iterations` times, each word goes to the nearest centre (of equally near ones the first), and
+/// each centre becomes the majority of its words, bit by bit (0 for a tie); a centre without words
+/// stays. Then words go to their nearest centre once more.
+struct HammingKMeans {
+  Index clusters;    ///< at most as many as words
+  Index iterations;
+
+  void declare_scratch(Scratch& scratch) const;
+  /// Centres start at evenly spaced words. Writes a label in [0, clusters) for each word.
+  void run(std::span<const std::uint64_t> words, std::span<std::int32_t> labels, Run& run) const;
+};
+
+}  // namespace subquad
