@@ -12,10 +12,16 @@ void blocked(benchmark::State& state) {
   time_expression(state, "blocked(block=64)", square(state.range(0), state.range(1), false));
 }
 
+/// One tile of global rows reads all keys, all others see eight of them.
+void global(benchmark::State& state) {
+  time_expression(state, "global(tokens=8)", square(state.range(0), state.range(1), false));
+}
+
 void lengths(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"n", "dim"})->ArgsProduct({{1024, 8192}, {64}});
 }
 BENCHMARK(blocked)->Name("position_blocks/blocked")->Apply(lengths);
+BENCHMARK(global)->Name("global_tokens/global")->Apply(lengths);
 
 /// One step of a decoder whose window is full. It moves each key and value of the window.
 void decode(benchmark::State& state) {
