@@ -127,13 +127,12 @@ TEST(Clustered, EqualsItsDefinition) {
                         {"clustered(clusters=20,keys=9,bits=64,iterations=0)", 20, 64, 0, 9},
                         {"clustered(clusters=30,keys=9,bits=3,iterations=3)", 30, 3, 3, 9},
                         {"clustered(clusters=1,keys=200)", 1, 63, 10, 200}};
-  for (const Problem& problem : {self_problem(131, 8, 5),
-                                 Problem{.queries = 300, .keys = 77, .dim = 8, .value_dim = 5}}) {
+  for (const Problem& problem :
+       {self_problem(131, 8, 5), Problem{.queries = 300, .keys = 77, .dim = 8, .value_dim = 5}}) {
     for (const Case& one : cases) {
       VariantTrial trial(one.expression, problem);
       const std::vector<float> out = trial.forward();
-      const std::vector<int> labels =
-          naive_labels(trial, one.clusters, one.bits, one.iterations);
+      const std::vector<int> labels = naive_labels(trial, one.clusters, one.bits, one.iterations);
       EXPECT_EQ(labels_of(trial), labels) << one.expression;
       const Matrix weights = naive_weights(trial, labels, one.top);
       EXPECT_LT(VariantTrial::difference(out, times_values(weights, trial)), kTolerance)

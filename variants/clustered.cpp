@@ -9,7 +9,8 @@
 //                      + sum over l not in T_j of A_jl v_l
 //
 // so that each query weighs the keys that matter to its cluster itself, and their mass is the
-// centroid's. Time O(n (clusters + keys) d), and O(n clusters iterations) counts of bits; memory O(n
+// centroid's. Time O(n (clusters + keys) d), and O(n clusters iterations) counts of bits; memory
+// O(n
 // + clusters d), and a few rows of n scores for each thread.
 //
 // With as many clusters as queries each query is a cluster of its own, without hashing: dense
@@ -67,7 +68,8 @@ class Clustered final : public Variant {
   }
   bool ignores_key_order(const Problem&) const override { return true; }
   std::string refuses(const Problem& problem) const override {
-    if (problem.causal) return "queries of a cluster share one row of attention, so one set of keys";
+    if (problem.causal)
+      return "queries of a cluster share one row of attention, so one set of keys";
     return {};
   }
 
@@ -106,11 +108,12 @@ class Clustered final : public Variant {
     if (hashes(problem)) {
       scratch.shared<std::uint64_t>(problem.queries);
       kmeans(problem).declare_scratch(scratch);
-      scratch.worker_bytes = sign_bits_scratch_bytes(std::min(kHashRows, problem.queries),
-                                                     problem.dim, bits);
+      scratch.worker_bytes =
+          sign_bits_scratch_bytes(std::min(kHashRows, problem.queries), problem.dim, bits);
     }
-    const std::size_t product = std::max(product_scratch_bytes(rows, problem.keys, problem.dim),
-                                         product_scratch_bytes(rows, problem.value_dim, problem.keys));
+    const std::size_t product =
+        std::max(product_scratch_bytes(rows, problem.keys, problem.dim),
+                 product_scratch_bytes(rows, problem.value_dim, problem.keys));
     const Scratch centroids = Scratch()
                                   .worker<float>(rows * problem.dim)
                                   .worker<float>(rows * problem.keys)
@@ -132,10 +135,10 @@ class Clustered final : public Variant {
         static_cast<double>(cluster_count(problem)) * static_cast<double>(problem.keys);
     const double of_queries = improved ? queries * static_cast<double>(top_count(problem)) : 0;
     const double planes = hashes(problem) ? static_cast<double>(bits) * dim : 0;
-    return {.useful = {.multiply_adds = queries * planes + (of_centroids + of_queries) * width,
-                       .exponentials = of_centroids + of_queries},
-            .bytes = sizeof(float) *
-                     ((queries + static_cast<double>(problem.keys)) * width + planes)};
+    return {
+        .useful = {.multiply_adds = queries * planes + (of_centroids + of_queries) * width,
+                   .exponentials = of_centroids + of_queries},
+        .bytes = sizeof(float) * ((queries + static_cast<double>(problem.keys)) * width + planes)};
   }
 
   void forward(const Call& call) const override {
@@ -249,8 +252,8 @@ class Clustered final : public Variant {
       std::span<std::int32_t> top;
       if (improved) {
         const auto count = static_cast<std::size_t>(top_count(call.problem));
-        top = call.tensors.choices("top_keys").subspan(
-            static_cast<std::size_t>(first + i) * count, count);
+        top = call.tensors.choices("top_keys")
+                  .subspan(static_cast<std::size_t>(first + i) * count, count);
         choose_largest(row, order, top);
       }
       softmax_in_place(row);
@@ -269,8 +272,8 @@ class Clustered final : public Variant {
     const Problem& problem = call.problem;
     const auto count = static_cast<std::size_t>(top_count(problem));
     KeyPlan plan(problem.keys, {}, worker.scratch.take<std::int32_t>(top_count(problem)));
-    plan.single(
-        call.tensors.integers("top_keys").subspan(static_cast<std::size_t>(cluster) * count, count));
+    plan.single(call.tensors.integers("top_keys")
+                    .subspan(static_cast<std::size_t>(cluster) * count, count));
     const SoftmaxOperands operands{.q = call.q,
                                    .k = call.k,
                                    .v = call.v,

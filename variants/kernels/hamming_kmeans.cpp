@@ -13,8 +13,8 @@ constexpr Index kLabelRows = 1024;
 /// Binary digits of a count of words.
 constexpr Index kDigits = 32;
 
-/// How many of some words have each bit, for all 64 bits at once: digit d of all counts is one word.
-/// Adding takes two steps in the mean, as counting up by one carries rarely.
+/// How many of some words have each bit, for all 64 bits at once: digit d of all counts is one
+/// word. Adding takes two steps in the mean, as counting up by one carries rarely.
 class BitCounts {
  public:
   explicit BitCounts(std::uint64_t* digits) : digits_(digits) {}

@@ -12,7 +12,8 @@ inline constexpr Index kMaxSignBits = 64;
 
 /// One word for each row of x: bit b is set where column b of x P is positive (Charikar 2002,
 /// "Similarity estimation techniques from rounding algorithms"). `planes` is P [dim, bits], at most
-/// kMaxSignBits; words differ in a share of bits that is the angle between rows over pi, in the mean.
+/// kMaxSignBits; words differ in a share of bits that is the angle between rows over pi, in the
+/// mean.
 void sign_bits(ConstView rows, ConstView planes, std::span<std::uint64_t> words, Worker& worker);
 
 /// Worker scratch that `sign_bits` takes.
@@ -23,7 +24,7 @@ std::size_t sign_bits_scratch_bytes(Index rows, Index dim, Index bits);
 /// each centre becomes the majority of its words, bit by bit (0 for a tie); a centre without words
 /// stays. Then words go to their nearest centre once more.
 struct HammingKMeans {
-  Index clusters;    ///< at most as many as words
+  Index clusters;  ///< at most as many as words
   Index iterations;
 
   void declare_scratch(Scratch& scratch) const;
