@@ -12,6 +12,7 @@ import re
 import tempfile
 import unittest
 
+import attention_matrix
 import common
 import error_vs_time
 import matplotlib.image
@@ -28,6 +29,34 @@ def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **probl
             "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
             "heap_bytes": 1000, "choice_bytes": 30000, "layout_bytes": 400000,
             "parameter_bytes": 20, "random_bytes": 3, "machine": machine}
+
+
+class AttentionMatrix(unittest.TestCase):
+    def figure(self, rows, kind="keys", causal=False):
+        panel = {"title": "local(radius=1)", "kind": kind, "rows": rows}
+        return attention_matrix.draw({"queries": len(rows), "keys": len(rows[0]),
+                                      "causal": causal, "panels": [panel, panel]})
+
+    def test_draws_a_panel_for_each_matrix(self):
+        rows = [[1, 0, 1], [0, 1, 0]]
+        figure = self.figure(rows)
+        self.assertEqual(len(figure.axes), 2)
+        for axes in figure.axes:
+            self.assertEqual(axes.get_images()[0].get_array().tolist(), rows)
+            self.assertEqual(axes.get_title(loc="left"), "local(radius=1)")
+
+    def test_leaves_out_what_causality_hides(self):
+        drawn = self.figure([[1, 0], [0, 1]], causal=True).axes[0].get_images()[0].get_array()
+        self.assertTrue(numpy.ma.getmaskarray(drawn)[0][1] or numpy.isnan(drawn[0][1]))
+        self.assertEqual(drawn[1].tolist(), [0, 1])
+
+    def test_negative_weights_have_a_colour_of_their_own_and_are_explained(self):
+        figure = self.figure([[0.5, -0.5]], kind="weights")
+        image = figure.axes[0].get_images()[0]
+        low, high = image.cmap(image.norm(-0.5)), image.cmap(image.norm(0.5))
+        self.assertGreater(low[0], low[2])
+        self.assertGreater(high[2], high[0])
+        self.assertIn("negative", figure.texts[0].get_text())
 
 
 class Frontier(unittest.TestCase):

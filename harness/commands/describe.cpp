@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "commands/command.h"
+#include "commands/picture.h"
 #include "commands/variant_json.h"
 #include "layers/catalogue.h"
 #include "layers/layer.h"
@@ -66,6 +67,10 @@ void print_text(const CatalogueEntry& entry, const Variant& variant) {
 int run_describe(const ParsedOptions& options) {
   const bool json = chosen_format(options, {"text", "json"}) == "json";
   const Expression expression = parse_expression(options.positional.front());
+  if (options.has("picture")) {
+    draw_picture(expression, options);
+    return kExitDone;
+  }
   const CatalogueEntry entry = Catalogue::instance().find(expression.name);
   if (json) {
     fmt::print("{}\n", variant_to_json(entry).dump(2));
@@ -77,10 +82,13 @@ int run_describe(const ParsedOptions& options) {
 
 const CommandRegistrar registrar([]() -> Command {
   return {.name = "describe",
-          .synopsis = "EXPRESSION [--format json]",
-          .summary = "a variant's parameters, tensors, refusals and source",
-          .details = "Shapes and costs are those of one head with 512 queries and keys of dim 64.",
-          .options = {format_option("text or json"), plugin_option()},
+          .synopsis = "EXPRESSION [--format json | --picture FILE]",
+          .summary = "a variant's parameters, tensors, refusals and source, or its picture",
+          .details =
+              "Shapes and costs are those of one head with 512 queries and keys of dim 64.\n"
+              "--picture draws which keys each query sees, or the attention matrix of a\n"
+              "variant that weights all keys: a panel for each variant of heads(...).",
+          .options = picture_options({format_option("text or json"), plugin_option()}),
           .min_words = 1,
           .max_words = 1,
           .run = run_describe,

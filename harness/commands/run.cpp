@@ -18,12 +18,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// plots/ lies in the source tree: two folders above the folder of the program.
-std::filesystem::path plots_folder() {
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe");
-  return program.parent_path().parent_path().parent_path() / "plots";
-}
-
 /// Nothing was measured and figures are there: they show these records already.
 bool figures_are_current(const RunSummary& summary) {
   return summary.measured == 0 && std::filesystem::exists(summary.folder + "/figures");
@@ -57,8 +51,7 @@ int run_run(const ParsedOptions& options) {
   print_outcome(summary, start);
   if (summary.interrupted) return kExitInterrupted;
   if (experiment.figures && !figures_are_current(summary)) {
-    const std::optional<std::string> message =
-        draw_figures(summary.folder, plots_folder().string());
+    const std::optional<std::string> message = draw_figures(summary.folder, plots_folder());
     fmt::print("{}\n",
                message ? "No figures: " + *message : "Figures in " + summary.folder + "/figures.");
   }

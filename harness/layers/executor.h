@@ -79,5 +79,9 @@ class Executor {
 /// sequence's length become zero, as in `Executor::run`. Throws what the variant throws.
 void run_reference(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
                    Index sequence, Index call, MatrixView<double> out, double* log_sum_exp);
+/// The matrix [queries, keys] that the variant's output is `weights * V` with, likewise, of a
+/// variant that has the power `weights`.
+std::vector<double> reference_weights(const Layer& layer, const LayerInput& input,
+                                      const DrawnTensors& tensors, Index sequence, Index call);
 
 }  // namespace subquad

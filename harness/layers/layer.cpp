@@ -9,7 +9,7 @@ namespace subquad {
 namespace {
 
 /// The expressions that `heads(...)` lists, or the expression itself.
-std::vector<Expression> members(const Expression& expression, Index heads) {
+std::vector<Expression> listed(const Expression& expression, Index heads) {
   if (expression.name != "heads") return {expression};
   std::vector<Expression> result;
   for (const Expression::Argument& argument : expression.arguments) {
@@ -80,7 +80,7 @@ Layer::Layer(const Expression& expression, const Problem& problem, Index heads)
       call_problem_(problem),
       heads_(heads),
       is_heads_expression_(expression.name == "heads"),
-      members_(members(expression, heads)) {
+      members_(listed(expression, heads)) {
   check_problem(problem, heads);
   for (const Expression& member : members_) {
     variants_.push_back(make_variant(member, problem));
@@ -123,6 +123,12 @@ std::string Layer::dense_target() const {
     if (variant->dense_target(call_problem_) != first) return "dense";
   }
   return first;
+}
+
+std::vector<std::string> Layer::members() const {
+  std::vector<std::string> texts;
+  for (const Expression& member : members_) texts.push_back(member.text());
+  return texts;
 }
 
 std::string Layer::resolved() const {

@@ -27,6 +27,8 @@ class Layer {
   const std::string& variant_name(Index call) const {
     return members_[call % members_.size()].name;
   }
+  /// The expressions of the different variants, as they were written.
+  std::vector<std::string> members() const;
   /// How many different variants the expression holds (1 without `heads`).
   Index distinct() const { return static_cast<Index>(variants_.size()); }
 

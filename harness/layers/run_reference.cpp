@@ -26,6 +26,24 @@ class Doubles {
   Index rows_, cols_;
 };
 
+/// Calls `body` with what the reference of one call is given.
+template <class Body>
+void with_reference(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
+                    Index sequence, Index call, MatrixView<double> out, double* log_sum_exp,
+                    const Body& body) {
+  const Problem problem = sequence_problem(layer, input, sequence);
+  const CallInputs inputs = inputs_of_call(layer, input, sequence, call);
+  const Doubles q(inputs.q), k(inputs.k), v(inputs.v), x(inputs.x);
+  body(ReferenceCall{.problem = problem,
+                     .q = q.view(),
+                     .k = k.view(),
+                     .v = v.view(),
+                     .x = x.view(),
+                     .out = out,
+                     .row_log_sum_exp = log_sum_exp,
+                     .tensors = tensors.of(call, sequence, problem)});
+}
+
 }  // namespace
 
 void run_reference(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
@@ -40,17 +58,21 @@ void run_reference(const Layer& layer, const LayerInput& input, const DrawnTenso
     if (log_sum_exp) log_sum_exp[i] = -std::numeric_limits<double>::infinity();
   }
   if (problem.queries == 0) return;
-  const CallInputs inputs = inputs_of_call(layer, input, sequence, call);
-  const Doubles q(inputs.q), k(inputs.k), v(inputs.v), x(inputs.x);
-  const ReferenceCall reference{.problem = problem,
-                                .q = q.view(),
-                                .k = k.view(),
-                                .v = v.view(),
-                                .x = x.view(),
-                                .out = out.row_range(0, problem.queries),
-                                .row_log_sum_exp = log_sum_exp,
-                                .tensors = tensors.of(call, sequence, problem)};
-  layer.variant(call).reference(reference);
+  with_reference(layer, input, tensors, sequence, call, out.row_range(0, problem.queries),
+                 log_sum_exp,
+                 [&](const ReferenceCall& reference) { layer.variant(call).reference(reference); });
+}
+
+std::vector<double> reference_weights(const Layer& layer, const LayerInput& input,
+                                      const DrawnTensors& tensors, Index sequence, Index call) {
+  check_input(layer, input);
+  const Problem problem = sequence_problem(layer, input, sequence);
+  std::vector<double> weights(static_cast<std::size_t>(problem.queries * problem.keys));
+  with_reference(
+      layer, input, tensors, sequence, call, {}, nullptr, [&](const ReferenceCall& reference) {
+        layer.variant(call).weights(reference, {weights.data(), problem.queries, problem.keys});
+      });
+  return weights;
 }
 
 }  // namespace subquad

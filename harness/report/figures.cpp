@@ -67,23 +67,37 @@ std::string last_line(std::string text) {
   return newline == std::string::npos ? text : text.substr(newline + 1);
 }
 
-}  // namespace
-
-std::optional<std::string> draw_figures(const std::string& results_dir,
-                                        const std::string& plots_dir) {
-  const std::filesystem::path script = std::filesystem::path(plots_dir) / "all.py";
-  if (!std::filesystem::exists(script)) {
-    return fmt::format("{} is missing", script.string());
-  }
-  const std::filesystem::path figures = std::filesystem::path(results_dir) / "figures";
+/// Runs a script of `plots_dir`; returns what went wrong, or nothing.
+std::optional<std::string> run_script(const std::string& plots_dir, const char* name,
+                                      std::array<std::string, 3> arguments) {
+  const std::filesystem::path script = std::filesystem::path(plots_dir) / name;
+  if (!std::filesystem::exists(script)) return fmt::format("{} is missing", script.string());
   const std::optional<Ended> ended =
-      run_python({script.string(), results_dir, "--out", figures.string()});
+      run_python({script.string(), arguments[0], arguments[1], arguments[2]});
   if (!ended) return fmt::format("{} cannot be started", kPython);
   if (WIFEXITED(ended->status) && WEXITSTATUS(ended->status) == 0) return std::nullopt;
   if (WIFSIGNALED(ended->status)) {
     return fmt::format("{} was ended by signal {}", script.string(), WTERMSIG(ended->status));
   }
   return last_line(ended->errors);
+}
+
+}  // namespace
+
+std::optional<std::string> draw_figures(const std::string& results_dir,
+                                        const std::string& plots_dir) {
+  const std::filesystem::path figures = std::filesystem::path(results_dir) / "figures";
+  return run_script(plots_dir, "all.py", {results_dir, "--out", figures.string()});
+}
+
+std::optional<std::string> draw_matrices(const std::string& matrices, const std::string& picture,
+                                         const std::string& plots_dir) {
+  return run_script(plots_dir, "attention_matrix.py", {matrices, "--out", picture});
+}
+
+std::string plots_folder() {
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe");
+  return (program.parent_path().parent_path().parent_path() / "plots").string();
 }
 
 }  // namespace subquad

@@ -11,4 +11,12 @@ namespace subquad {
 std::optional<std::string> draw_figures(const std::string& results_dir,
                                         const std::string& plots_dir);
 
+/// Draws the matrices that the JSON file `matrices` holds (plots/attention_matrix.py says how) into
+/// `picture`, a .png or .svg. Returns why it could not, or nothing.
+std::optional<std::string> draw_matrices(const std::string& matrices, const std::string& picture,
+                                         const std::string& plots_dir);
+
+/// Where the scripts lie, seen from the program.
+std::string plots_folder();
+
 }  // namespace subquad

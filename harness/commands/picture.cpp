@@ -1,0 +1,170 @@
+#include "commands/picture.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "inputs/input.h"
+#include "layers/executor.h"
+#include "report/figures.h"
+#include "subquad/error.h"
+
+namespace subquad {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr Index kDefaultLength = 48;
+/// More would be less than a pixel each.
+constexpr Index kMostKeys = 1024;
+/// Neighbours that are alike, as in text: what hashing and clustering look for is there.
+constexpr const char* kDefaultInput = "smooth(correlation=0.8)";
+constexpr Index kDim = 32;
+
+Index number(const ParsedOptions& options, const std::string& name, Index otherwise, Index low,
+             Index high) {
+  return options.has(name) ? to_integer(name, options.require(name), low, high) : otherwise;
+}
+
+/// What a query does not look at is exactly 0; a variant that leaves out keys is drawn by that.
+bool leaves_out_keys(const Variant& variant, const Problem& problem) {
+  switch (variant.target(problem)) {
+    case Target::restriction:
+    case Target::oracle:
+      return true;
+    case Target::control:
+      return variant.gives_log_sum_exp();
+    default:
+      return false;
+  }
+}
+
+Json matrix_rows(const std::vector<double>& weights, const Problem& problem, bool seen_only) {
+  Json rows = Json::array();
+  for (Index i = 0; i < problem.queries; ++i) {
+    Json row = Json::array();
+    for (Index j = 0; j < problem.keys; ++j) {
+      const double weight = weights[static_cast<std::size_t>(i * problem.keys + j)];
+      if (seen_only) {
+        row.push_back(weight != 0 ? 1 : 0);
+      } else {
+        row.push_back(weight);
+      }
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+/// The matrix of each variant of the layer, on the first head that it serves.
+Json panels_of(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors) {
+  Json panels = Json::array();
+  const std::vector<std::string> titles = layer.members();
+  for (Index call = 0; call < layer.distinct(); ++call) {
+    const Variant& variant = layer.variant(call);
+    const std::string& name = layer.variant_name(call);
+    if (!Catalogue::instance().find(name).registration->powers.weights) {
+      throw Error(fmt::format("--picture: {} has no attention matrix to draw: its output is no "
+                              "weighted sum of values per query",
+                              name));
+    }
+    const bool seen_only = leaves_out_keys(variant, layer.problem());
+    panels.push_back(
+        {{"title", titles[static_cast<std::size_t>(call)]},
+         {"kind", seen_only ? "keys" : "weights"},
+         {"rows", matrix_rows(reference_weights(layer, input, tensors, 0, call), layer.problem(),
+                              seen_only)}});
+  }
+  return panels;
+}
+
+/// A file for the script to read, gone when this is.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text)
+      : path_(fs::temp_directory_path() / fmt::format("subquad-picture-{}.json", getpid())) {
+    std::ofstream file(path_);
+    file << text;
+    file.close();
+    if (!file) throw Error(fmt::format("--picture: cannot write {}", path_.string()));
+  }
+  ~TemporaryFile() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  std::string path() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
+
+std::vector<OptionSpec> picture_options(std::vector<OptionSpec> options) {
+  const OptionSpec own[] = {
+      {"picture", "FILE", "draws which keys each query sees (.png or .svg)"},
+      {"length", "N", fmt::format("of the picture: queries and keys (default {})", kDefaultLength)},
+      {"causal", "", "of the picture: a query sees only itself and what is before it"},
+      {"input", "EXPRESSION",
+       fmt::format("of the picture: where Q, K, V come from (default {})", kDefaultInput)},
+      {"seed", "N", "of the picture: seed of inputs and drawn tensors (default 0)"}};
+  options.insert(options.end(), std::begin(own), std::end(own));
+  return options;
+}
+
+void draw_picture(const Expression& expression, const ParsedOptions& options) {
+  const std::string picture = options.require("picture").text;
+  const std::string kind = fs::path(picture).extension().string();
+  if (kind != ".png" && kind != ".svg") {
+    throw Error(fmt::format("--picture = {}: the name of a picture ends in .png or .svg", picture));
+  }
+  const fs::path folder = fs::path(picture).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder)) {
+    throw Error(fmt::format("--picture = {}: there is no folder {}", picture, folder.string()));
+  }
+  const Index length = number(options, "length", kDefaultLength, 1, kMostKeys);
+  const auto seed =
+      static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
+  const Index listed =
+      expression.name == "heads" ? static_cast<Index>(expression.arguments.size()) : 1;
+  const std::string source =
+      options.has("input") ? options.require("input").text : std::string(kDefaultInput);
+  const LayerInput input = make_input(
+      parse_expression(source), {.batch = 1,
+                                 .heads = std::max<Index>(1, listed),
+                                 .key_heads = std::max<Index>(1, listed),
+                                 .queries = length,
+                                 .keys = length,
+                                 .dim = kDim,
+                                 .value_dim = kDim,
+                                 .seed = seed});
+  const Layer layer(expression,
+                    {.queries = input.queries,
+                     .keys = input.keys,
+                     .dim = input.dim,
+                     .value_dim = input.value_dim,
+                     .causal = options.has("causal")},
+                    input.heads);
+  const std::string reason = layer.refuses();
+  if (!reason.empty()) throw Error(expression.text() + " refuses: " + reason);
+  const DrawnTensors tensors(layer, seed);
+  Executor executor(layer, input, tensors, 1);
+  LayerOutput output;
+  executor.run(output);  // for the choices that it makes
+
+  const Json json = {{"queries", layer.problem().queries},
+                     {"keys", layer.problem().keys},
+                     {"causal", layer.problem().causal},
+                     {"panels", panels_of(layer, input, tensors)}};
+  const TemporaryFile matrices(json.dump());
+  if (const auto failure = draw_matrices(matrices.path(), picture, plots_folder())) {
+    throw Error(fmt::format("--picture = {}: {}", picture, *failure));
+  }
+  fmt::print("{}: drawn into {}\n", expression.text(), picture);
+}
+
+}  // namespace subquad

@@ -1,0 +1,68 @@
+"""`subquad describe --picture`, of every variant that has something to draw."""
+
+import json
+import os
+import pathlib
+import tempfile
+import unittest
+
+from support import SOURCE, run
+
+# The first bytes of a PNG.
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class Picture(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def draw(self, expression, name, *options):
+        return run("describe", expression, "--picture", self.path(name), *options)
+
+    def test_every_variant_with_weights_is_drawn_and_every_other_says_why_not(self):
+        for variant in json.loads(run("list", "--format", "json").stdout):
+            causal = not variant["capabilities"]["self"]
+            options = ["--length", "16"] + (["--causal"] if causal else [])
+            with self.subTest(variant["name"]):
+                done = self.draw(variant["name"], "v.svg", *options)
+                if "weights" in variant["powers"]:
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertIn(variant["name"], pathlib.Path(self.path("v.svg")).read_text())
+                else:
+                    self.assertEqual(done.returncode, 2)
+                    self.assertIn("no attention matrix", done.stderr)
+
+    def test_panels_for_each_kind_of_head(self):
+        done = self.draw("heads(local(radius=3),union(local(radius=1),local(radius=2,dilation=4)))",
+                         "h.png", "--causal", "--length", "24")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(pathlib.Path(self.path("h.png")).read_bytes()[:8], SIGNATURE)
+
+    def test_mistakes(self):
+        for words, says in ((("local", "a.gif"), ".png or .svg"),
+                            (("local", "no/a.png"), "there is no folder"),
+                            (("local", "a.png", "--length", "5000"), "length"),
+                            (("local", "a.png", "--input", "smoth"), "smooth"),
+                            (("lokal", "a.png"), "local")):
+            with self.subTest(words):
+                done = self.draw(*words)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(says, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+                self.assertFalse(os.path.exists(self.path("a.png")))
+
+    def test_the_gallery_shows_every_pattern(self):
+        page = pathlib.Path(SOURCE, "docs", "patterns.md").read_text(encoding="utf-8")
+        for variant in json.loads(run("list", "--format", "json").stdout):
+            if "plan" in variant["powers"]:
+                self.assertIn(f"{variant['name']}(", page)
+        for picture in pathlib.Path(SOURCE, "docs", "pictures").glob("*.png"):
+            self.assertIn(f"pictures/{picture.name}", page)
+
+
+if __name__ == "__main__":
+    unittest.main()
