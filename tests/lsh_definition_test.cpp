@@ -80,11 +80,10 @@ std::vector<Index> multiplicities(const Setting& setting, VariantTrial& trial) {
     const ConstView matrix = trial.tensors.matrix("rotations");
     rotations.assign(matrix.data, matrix.data + matrix.rows * matrix.cols);
   }
-  const auto queries =
-      hash(setting, trial.q, rotations, trial.tensors.integers("query_buckets"));
-  const auto keys =
-      setting.shared ? queries
-                     : hash(setting, trial.k, rotations, trial.tensors.integers("key_buckets"));
+  const auto queries = hash(setting, trial.q, rotations, trial.tensors.integers("query_buckets"));
+  const auto keys = setting.shared
+                        ? queries
+                        : hash(setting, trial.k, rotations, trial.tensors.integers("key_buckets"));
   std::vector<Index> seen(static_cast<std::size_t>(n * n));
   for (Index r = 0; r < setting.rounds; ++r) {
     const auto query_chunks = chunks(queries[r], setting.chunk);
@@ -264,8 +263,8 @@ TEST(Lsh, ManyBucketsAreFactorisedUnlessTold) {
 
 TEST(Lsh, RoundsOperandsWhereAskedTo) {
   const Problem problem = self_problem(131, 8, 5);
-  VariantTrial exact("lsh(bucket=16)", problem), rounded("lsh(bucket=16,precision=bf16_plain)",
-                                                         problem);
+  VariantTrial exact("lsh(bucket=16)", problem),
+      rounded("lsh(bucket=16,precision=bf16_plain)", problem);
   const std::vector<float> expected = exact.forward(), out = rounded.forward();
   const double difference = VariantTrial::difference(out, expected);
   EXPECT_GT(difference, 1e-4);

@@ -70,9 +70,9 @@ std::string real_input(const std::string& name) {
 }
 
 TEST(LshRecall, MassAndNearestKeysGrowWithRounds) {
-  for (const Aim& aim : {Aim(real_input("ocr_n320"), 320, false),
-                         Aim(real_input("causal_lm_n2048"), 256, true),
-                         Aim("clustered", 256, false)}) {
+  for (const Aim& aim :
+       {Aim(real_input("ocr_n320"), 320, false), Aim(real_input("causal_lm_n2048"), 256, true),
+        Aim("clustered", 256, false)}) {
     Found before;
     for (const Index rounds : {1, 2, 4, 8, 16}) {
       Found mean;

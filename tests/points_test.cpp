@@ -54,6 +54,33 @@ TEST(Groups, HaveNoAnchorBeyondItsLength) {
   EXPECT_EQ(groups[1].variants.size(), 2u);
 }
 
+TEST(Groups, TakeLengthAndMaskFromAFile) {
+  Experiment e = experiment();
+  const std::string data = std::string(SUBQUAD_SOURCE_DIR) + "/experiments/data/";
+  e.inputs = {parse_expression("file(path=" + data + "ocr_n320.safetensors)"),
+              parse_expression("file(path=" + data + "causal_lm_n2048.safetensors,batch=0)")};
+  apply_settings(e, {{"length", {{"whole", "x"}}}, {"causal", {{"trained", "x"}}}});
+  const std::vector<Group> groups = groups_of(e);
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].length, 320);
+  EXPECT_FALSE(groups[0].causal);
+  EXPECT_EQ(groups[1].length, 2048);
+  EXPECT_TRUE(groups[1].causal);
+  const Experiment single = single_point(e, groups[1], groups[1].variants.front());
+  EXPECT_THAT(repeat_command(single), testing::HasSubstr("--length 2048"));
+  EXPECT_THAT(repeat_command(single), testing::HasSubstr("--causal true"));
+}
+
+TEST(Groups, OfGeneratorsHaveNoWholeLengthAndNoTrainedMask) {
+  Experiment e = experiment();
+  apply_settings(e, {{"causal", {{"trained", "x"}}}});
+  EXPECT_FALSE(groups_of(e).front().causal);
+  EXPECT_THAT(e.resolved_config(), testing::HasSubstr("causal = trained"));
+  apply_settings(e, {{"length", {{"whole", "x"}, {"64", "x"}}}});
+  EXPECT_THAT(e.resolved_config(), testing::HasSubstr("length = whole 64"));
+  EXPECT_THROW(groups_of(e), Error);
+}
+
 TEST(PointKey, ChangesWithWhatDefinesThePoint) {
   const std::string original = key(experiment());
   Experiment e = experiment();

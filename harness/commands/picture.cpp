@@ -68,16 +68,16 @@ Json panels_of(const Layer& layer, const LayerInput& input, const DrawnTensors& 
     const Variant& variant = layer.variant(call);
     const std::string& name = layer.variant_name(call);
     if (!Catalogue::instance().find(name).registration->powers.weights) {
-      throw Error(fmt::format("--picture: {} has no attention matrix to draw: its output is no "
-                              "weighted sum of values per query",
-                              name));
+      throw Error(
+          fmt::format("--picture: {} has no attention matrix to draw: its output is no "
+                      "weighted sum of values per query",
+                      name));
     }
     const bool seen_only = leaves_out_keys(variant, layer.problem());
-    panels.push_back(
-        {{"title", titles[static_cast<std::size_t>(call)]},
-         {"kind", seen_only ? "keys" : "weights"},
-         {"rows", matrix_rows(reference_weights(layer, input, tensors, 0, call), layer.problem(),
-                              seen_only)}});
+    panels.push_back({{"title", titles[static_cast<std::size_t>(call)]},
+                      {"kind", seen_only ? "keys" : "weights"},
+                      {"rows", matrix_rows(reference_weights(layer, input, tensors, 0, call),
+                                           layer.problem(), seen_only)}});
   }
   return panels;
 }
@@ -127,21 +127,20 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
     throw Error(fmt::format("--picture = {}: there is no folder {}", picture, folder.string()));
   }
   const Index length = number(options, "length", kDefaultLength, 1, kMostKeys);
-  const auto seed =
-      static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
+  const auto seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
   const Index listed =
       expression.name == "heads" ? static_cast<Index>(expression.arguments.size()) : 1;
   const std::string source =
       options.has("input") ? options.require("input").text : std::string(kDefaultInput);
-  const LayerInput input = make_input(
-      parse_expression(source), {.batch = 1,
-                                 .heads = std::max<Index>(1, listed),
-                                 .key_heads = std::max<Index>(1, listed),
-                                 .queries = length,
-                                 .keys = length,
-                                 .dim = kDim,
-                                 .value_dim = kDim,
-                                 .seed = seed});
+  const LayerInput input =
+      make_input(parse_expression(source), {.batch = 1,
+                                            .heads = std::max<Index>(1, listed),
+                                            .key_heads = std::max<Index>(1, listed),
+                                            .queries = length,
+                                            .keys = length,
+                                            .dim = kDim,
+                                            .value_dim = kDim,
+                                            .seed = seed});
   const Layer layer(expression,
                     {.queries = input.queries,
                      .keys = input.keys,

@@ -12,13 +12,17 @@ namespace subquad {
 /// What a config file (or a command line) spans: every combination of the lists below is a point.
 /// The option of the same name, with '-' for '_', sets each member (options.h).
 struct Experiment {
+  static constexpr Index kWholeLength = 0;
+
   std::string name;  ///< stem of the config file, or "adhoc"
   std::string question;
 
   std::vector<Expression> variants;  ///< sweeps expanded
   std::vector<Expression> inputs;    ///< sweeps expanded
-  std::vector<Index> lengths;        ///< keys (and queries, unless `queries` is set)
+  /// Keys (and queries, unless `queries` is set); kWholeLength: as many as the input's file holds.
+  std::vector<Index> lengths;
   std::vector<bool> causal = {false};
+  bool causal_as_trained = false;  ///< instead: where the input's file says that its model is
   std::vector<int> threads = {1};
   std::vector<std::uint64_t> seeds = {0};
   Index queries = 0;  ///< 0: as many as keys; otherwise the last `queries` positions where causal

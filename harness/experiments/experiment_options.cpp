@@ -119,14 +119,40 @@ void set_anchor(Experiment& experiment, const Values& values) {
   experiment.anchor = anchors.front();
 }
 
+constexpr std::string_view kWhole = "whole", kTrained = "trained";
+
+void set_lengths(Experiment& experiment, const Values& values) {
+  experiment.lengths.clear();
+  for (const OptionValue& value : split_list("length", values)) {
+    experiment.lengths.push_back(value.text == kWhole ? Experiment::kWholeLength
+                                                      : to_integer("length", value, 1, kMany));
+  }
+}
+
+Strings get_lengths(const Experiment& experiment) {
+  Strings words;
+  for (const Index length : experiment.lengths) {
+    words.push_back(length == Experiment::kWholeLength ? std::string(kWhole)
+                                                       : std::to_string(length));
+  }
+  return {fmt::format("{}", fmt::join(words, " "))};
+}
+
 void set_causal(Experiment& experiment, const Values& values) {
   experiment.causal.clear();
-  for (const OptionValue& value : split_list("causal", values)) {
+  const Values words = split_list("causal", values);
+  experiment.causal_as_trained = words.size() == 1 && words.front().text == kTrained;
+  if (experiment.causal_as_trained) {
+    experiment.causal = {false};
+    return;
+  }
+  for (const OptionValue& value : words) {
     experiment.causal.push_back(to_switch("causal", value));
   }
 }
 
 Strings get_causal(const Experiment& experiment) {
+  if (experiment.causal_as_trained) return {std::string(kTrained)};
   Strings words;
   for (const bool causal : experiment.causal) words.push_back(causal ? "true" : "false");
   return {fmt::format("{}", fmt::join(words, " "))};
@@ -157,11 +183,17 @@ std::vector<ExperimentOption> make_options() {
       expressions({"variant", "EXPRESSION", "layer expression; repeats; a|b|c sweeps a value"},
                   &E::variants),
       expressions({"input", "EXPRESSION", "where Q, K, V come from; repeats"}, &E::inputs),
-      integers({"length", "N...", "numbers of keys, and of queries unless --queries is given"},
-               &E::lengths, 1, kMany),
+      {{"length", "N...",
+        "numbers of keys, and of queries unless --queries is given; whole: what a file holds",
+        true},
+       set_lengths,
+       get_lengths},
       integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
               &E::queries, 0, kMany),
-      {{"causal", "BOOL...", "whether a query sees only itself and what is before it", true},
+      {{"causal", "BOOL...",
+        "whether a query sees only itself and what is before it; trained: as a file says of its "
+        "model",
+        true},
        set_causal,
        get_causal},
       integer({"batch", "N", "sequences that a generator makes"}, &E::batch, 1, 1 << 20),

@@ -66,6 +66,29 @@ void collect_names(const Expression& expression, std::set<std::string>& names) {
   }
 }
 
+/// Lengths and masks of an experiment on one input, where these are up to its file.
+struct OfInput {
+  std::vector<Index> lengths;
+  std::vector<bool> causal;
+
+  OfInput(const Experiment& experiment, const Expression& input)
+      : lengths(experiment.lengths), causal(experiment.causal) {
+    const bool whole =
+        std::find(lengths.begin(), lengths.end(), Experiment::kWholeLength) != lengths.end();
+    if (!whole && !experiment.causal_as_trained) return;
+    const std::vector<std::string> files = input_files(input);
+    if (files.empty() && whole) {
+      throw Error(input.text() +
+                  ": length = whole is for files; a generator makes as many keys as "
+                  "it is asked for");
+    }
+    if (files.empty()) return;  // made up: no model, no mask
+    const LayerInput file = read_layer_input(files.front());
+    std::replace(lengths.begin(), lengths.end(), Experiment::kWholeLength, file.keys);
+    if (experiment.causal_as_trained) causal = {file.causal_regime};
+  }
+};
+
 }  // namespace
 
 std::string Group::text() const {
@@ -79,8 +102,9 @@ std::string Group::text() const {
 std::vector<Group> groups_of(const Experiment& experiment) {
   std::vector<Group> groups;
   for (const Expression& input : experiment.inputs) {
-    for (const Index length : experiment.lengths) {
-      for (const bool causal : experiment.causal) {
+    const OfInput of_input(experiment, input);
+    for (const Index length : of_input.lengths) {
+      for (const bool causal : of_input.causal) {
         for (const int threads : experiment.threads) {
           for (const std::uint64_t seed : experiment.seeds) {
             groups.push_back({input, length, causal, threads, seed, {}, {}});
@@ -110,6 +134,7 @@ Experiment single_point(const Experiment& experiment, const Group& group,
   single.inputs = {group.input};
   single.lengths = {group.length};
   single.causal = {group.causal};
+  single.causal_as_trained = false;
   single.threads = {group.threads};
   single.seeds = {group.seed};
   return single;

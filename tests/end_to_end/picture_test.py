@@ -26,7 +26,7 @@ class Picture(unittest.TestCase):
     def test_every_variant_with_weights_is_drawn_and_every_other_says_why_not(self):
         for variant in json.loads(run("list", "--format", "json").stdout):
             causal = not variant["capabilities"]["self"]
-            options = ["--length", "16"] + (["--causal"] if causal else [])
+            options = ["--length", "64"] + (["--causal"] if causal else [])
             with self.subTest(variant["name"]):
                 done = self.draw(variant["name"], "v.svg", *options)
                 if "weights" in variant["powers"]:
