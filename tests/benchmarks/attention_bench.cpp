@@ -17,6 +17,7 @@ void merged_patterns(benchmark::State& state) {
   time_square(state, "union(local(radius=64),random_pattern(keys=64))", false);
 }
 void in_buckets(benchmark::State& state) { time_square(state, "lsh(rounds=2,bucket=64)", false); }
+void in_sampled_blocks(benchmark::State& state) { time_square(state, "hyper", false); }
 
 void lengths(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"n", "dim"})->ArgsProduct({{1024, 8192}, {64}});
@@ -27,6 +28,7 @@ BENCHMARK(by_channel)->Name("channel_attention/no_bias")->Apply(lengths);
 BENCHMARK(by_channel_in_band)->Name("channel_attention/band")->Apply(lengths);
 BENCHMARK(merged_patterns)->Name("plan_pieces/union")->Apply(lengths);
 BENCHMARK(in_buckets)->Name("bucket_attention/two_rounds")->Apply(lengths);
+BENCHMARK(in_sampled_blocks)->Name("sampled_blocks/full")->Apply(lengths);
 
 }  // namespace
 }  // namespace subquad::bench
