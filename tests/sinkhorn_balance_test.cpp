@@ -94,8 +94,8 @@ TEST(SinkhornBalance, EqualsDivisionOfRowsAndColumns) {
         const std::vector<float> r = balanced(logits, n, n, iterations, causal);
         const std::vector<double> expected = divided(logits, n, iterations, causal);
         // Logarithms below 20 have errors of 20 epsilon, and each pass adds one.
-        const double tolerance = 20 * static_cast<double>(2 * iterations + 2) *
-                                 std::numeric_limits<float>::epsilon();
+        const double tolerance =
+            20 * static_cast<double>(2 * iterations + 2) * std::numeric_limits<float>::epsilon();
         for (std::size_t i = 0; i < r.size(); ++i) {
           ASSERT_NEAR(r[i], expected[i], tolerance) << n << ' ' << iterations << ' ' << causal;
         }

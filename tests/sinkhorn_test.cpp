@@ -43,11 +43,10 @@ Rows sorting(VariantTrial& trial, const Setting& setting) {
   Rows r(count, std::vector<double>(count));
   for (Index i = 0; i < count; ++i) {
     const Index begin = i * setting.block;
-    const std::vector<double> x = p.causal ? mean(trial.q, 0, begin + 1)
-                                           : mean(trial.q, begin, begin + setting.block);
+    const std::vector<double> x =
+        p.causal ? mean(trial.q, 0, begin + 1) : mean(trial.q, begin, begin + setting.block);
     for (Index j = 0; j < (p.causal ? i : count); ++j) {
-      const std::vector<double> y =
-          mean(trial.k, j * setting.block, (j + 1) * setting.block);
+      const std::vector<double> y = mean(trial.k, j * setting.block, (j + 1) * setting.block);
       double dot = 0;
       for (Index c = 0; c < p.dim; ++c) {
         dot += x[c] * (setting.linear ? trial.tensors.matrix("w")(c, j)

@@ -1,6 +1,6 @@
-// sinkhorn: a query attends to its own block and to a block of keys that a sorting network mixed for
-// it. Tay et al. 2020, "Sparse Sinkhorn attention" (arXiv:2002.11296), section 3; SortCut: section
-// 3.4.
+// sinkhorn: a query attends to its own block and to a block of keys that a sorting network mixed
+// for it. Tay et al. 2020, "Sparse Sinkhorn attention" (arXiv:2002.11296), section 3; SortCut:
+// section 3.4.
 //
 //   blocks of b = `block` tokens, B = n / b of them; x_i = mean of the queries of block i
 //   L  = X W, W learned [d, B]                       (network=linear)
@@ -12,8 +12,8 @@
 //
 // Time O(n b d + n B d) for attending and mixing, memory O(n d + B^2).
 //
-// Causal: x_i is the mean of all queries up to the first of block i, R has j < i alone and no row of
-// it depends on later ones (kernels/sinkhorn_balance.h); the first block has no sorted one.
+// Causal: x_i is the mean of all queries up to the first of block i, R has j < i alone and no row
+// of it depends on later ones (kernels/sinkhorn_balance.h); the first block has no sorted one.
 //
 // Different from the paper: features are means where it has sums, so that logits do not grow with
 // the block, and of queries where it has the layer's input, of which these are a linear map. The
@@ -89,8 +89,9 @@ class Sinkhorn final : public Variant {
         .shared<float>(kept * length(problem) * problem.dim)
         .shared<float>(kept * length(problem) * problem.value_dim)
         .shared<float>(problem.queries);
-    std::size_t products = std::max(product_scratch_bytes(rows, widest, count),
-                                    product_scratch_bytes(std::min(kMixRows, count), count, problem.dim));
+    std::size_t products =
+        std::max(product_scratch_bytes(rows, widest, count),
+                 product_scratch_bytes(std::min(kMixRows, count), count, problem.dim));
     products = std::max(products, multiply_lower_scratch_bytes(rows, widest, rows, -1));
     const std::size_t attending =
         Scratch().worker<KeySpan>(1).worker_bytes +
@@ -113,10 +114,10 @@ class Sinkhorn final : public Variant {
       pairs = n * kept * of_block;
     }
     const double balancing = entries * static_cast<double>(2 * iterations + 1);
-    return {.useful = {.multiply_adds = entries * dim + (mixed * of_block + pairs) * width,
-                       .exponentials = pairs + balancing},
-            .bytes = sizeof(float) *
-                     (2 * n * width + (network == Network::linear ? dim * count : 0))};
+    return {
+        .useful = {.multiply_adds = entries * dim + (mixed * of_block + pairs) * width,
+                   .exponentials = pairs + balancing},
+        .bytes = sizeof(float) * (2 * n * width + (network == Network::linear ? dim * count : 0))};
   }
 
   void forward(const Call& call) const override {
@@ -179,8 +180,8 @@ class Sinkhorn final : public Variant {
     return softmax_tile_rows(length(problem), problem.dim, problem.value_dim, Precision::f32);
   }
 
-  /// Means of the queries of each block, then of its keys. Where causal, queries first come as sums,
-  /// which are then run up.
+  /// Means of the queries of each block, then of its keys. Where causal, queries first come as
+  /// sums, which are then run up.
   void pool(const Call& call, View features) const {
     const Problem& problem = call.problem;
     const Index size = length(problem), count = blocks(problem);
@@ -341,9 +342,8 @@ Sinkhorn::Matrix Sinkhorn::logits(const ReferenceCall& call) const {
     for (Index j = 0; j < (problem.causal ? i : count); ++j) {
       double dot = 0;
       for (Index c = 0; c < problem.dim; ++c) {
-        dot += queries[i][c] * (network == Network::linear
-                                    ? double{call.tensors.matrix("w")(c, j)}
-                                    : keys[j][c] * problem.score_scale());
+        dot += queries[i][c] * (network == Network::linear ? double{call.tensors.matrix("w")(c, j)}
+                                                           : keys[j][c] * problem.score_scale());
       }
       result[i][j] = dot / temperature;
     }

@@ -25,7 +25,7 @@ class MergedPlan {
       if (bounds_[i] < bounds_[i + 1]) add(segment(bounds_[i], bounds_[i + 1]));
     }
     flush();
-    add_singles();
+    keep_singles_below(keys_.keys());
   }
 
  private:
@@ -49,8 +49,6 @@ class MergedPlan {
     }
     if (whole == nullptr) return {begin, end, {}, true};
     if (whole->seen == Seen::all && whole->keys.step == 1) return {begin, end, *whole, false};
-    const auto single = std::lower_bound(singles_.begin(), singles_.end(), begin);
-    conflict = conflict || (single != singles_.end() && *single < end);
     if (!conflict) return {begin, end, *whole, false};
     return {begin, end, {{begin, end - begin}, Seen::asked}, false};
   }
@@ -80,23 +78,35 @@ class MergedPlan {
 
   void flush() {
     if (pending_.begin == pending_.end) return;
-    add_span(pending_.span, pending_.begin, pending_.end, keys_);
+    const KeySpan& span = pending_.span;
+    keep_singles_below(pending_.begin);
+    add_span(span, pending_.begin, pending_.end, keys_);
+    for (; next_ < singles_.size() && singles_[next_] < pending_.end; ++next_) {
+      const std::int32_t& key = singles_[next_];
+      if ((key - span.keys.begin) % span.keys.step != 0) {
+        keys_.single({&key, 1});
+      } else if (span.seen == Seen::band) {
+        // The span shows it to some queries; the others see it as well.
+        keys_.outside(key, key + 1, 1, span.below, span.above);
+      } else if (span.seen == Seen::outside) {
+        keys_.band(key, key + 1, 1, span.below, span.above);
+      }
+    }
+    pending_ = {0, 0, {}, true};
   }
 
-  /// Single keys that no span shows or asks about already.
-  void add_singles() {
-    for (const std::int32_t& key : singles_) {
-      const bool spanned = std::any_of(spans_.begin(), spans_.end(), [&](const KeySpan& span) {
-        return overlaps(span, key, key + 1);
-      });
-      if (!spanned) keys_.single({&key, 1});
-    }
+  /// Single keys that lie in no span.
+  void keep_singles_below(Index end) {
+    const std::size_t first = next_;
+    while (next_ < singles_.size() && singles_[next_] < end) ++next_;
+    keys_.single(singles_.subspan(first, next_ - first));
   }
 
   std::span<const KeySpan> spans_;
   std::span<const std::int32_t> singles_;
   std::span<Index> bounds_;
   KeyPlan& keys_;
+  std::size_t next_ = 0;  ///< the first single key that has no place yet
   Segment pending_{0, 0, {}, true};
 };
 

@@ -10,8 +10,9 @@ namespace subquad {
 /// square matrix comes near to rows and columns of sum 1.
 ///
 /// `causal` takes the strictly lower triangle alone: row i has columns j < i, a column is divided
-/// in row i by its sum over rows up to i, so that no row depends on later ones, and rows are divided
-/// once more in the end: no strict triangle has both sums 1, and these are the ones to keep.
+/// in row i by its sum over rows up to i, so that no row depends on later ones, and rows are
+/// divided once more in the end: no strict triangle has both sums 1, and these are the ones to
+/// keep.
 struct SinkhornBalance {
   Index iterations;
   bool causal;
