@@ -25,8 +25,7 @@ std::vector<double> definition(VariantTrial& trial, Index radius) {
       for (Index f = 0; f < w.rows; ++f) {
         double dot = 0;
         for (Index c = 0; c < p.dim; ++c) dot += w(f, c) * root * rows(i, c);
-        phi.back().push_back(std::exp(dot - squares / 2) /
-                             std::sqrt(static_cast<double>(w.rows)));
+        phi.back().push_back(std::exp(dot - squares / 2) / std::sqrt(static_cast<double>(w.rows)));
       }
     }
     return phi;
@@ -52,8 +51,8 @@ std::vector<double> definition(VariantTrial& trial, Index radius) {
 }
 
 std::string expression(Index radius, Index features) {
-  return "scatterbrain(radius=" + std::to_string(radius) +
-         ",features=" + std::to_string(features) + ")";
+  return "scatterbrain(radius=" + std::to_string(radius) + ",features=" + std::to_string(features) +
+         ")";
 }
 
 TEST(Scatterbrain, EqualsItsDefinition) {
@@ -109,7 +108,8 @@ TEST(Scatterbrain, DigitsAreKeptWhereTheWindowHoldsNearlyAll) {
   // difference of sums in float would leave noise, or nothing, of both.
   VariantTrial trial(expression(2, 32), self_problem(150, 8, 5), 1, 0.5);
   for (Index i = 0; i < 150; ++i) {
-    for (Index c = 0; c < 8; ++c) trial.k(i, c) = 0.05f * trial.k(i, c) + (i == 75 ? -3 : 3) * trial.q(i, c);
+    for (Index c = 0; c < 8; ++c)
+      trial.k(i, c) = 0.05f * trial.k(i, c) + (i == 75 ? -3 : 3) * trial.q(i, c);
   }
   const std::vector<float> out = trial.forward();
   EXPECT_LT(VariantTrial::difference(out, definition(trial, 2)), 2 * kTolerance);

@@ -1,5 +1,6 @@
 // scatterbrain: exact scores near the query, random features everywhere else, one denominator. Chen
-// et al. 2021, "Scatterbrain: unifying sparse and low-rank attention" (arXiv:2110.15343), section 4.
+// et al. 2021, "Scatterbrain: unifying sparse and low-rank attention" (arXiv:2110.15343),
+// section 4.
 //
 //   A~   = phi(Q) phi(K)^T + S,  S_ij = exp(s_ij) - phi(q_i) . phi(k_j) on the support, else 0
 //   out  = A~ V, rows of A~ divided by their sums,  s_ij = scale q_i . k_j
@@ -40,7 +41,8 @@ class Scatterbrain final : public Variant {
 
   Target target(const Problem&) const override { return Target::estimator; }
   std::string exact_when(const Problem& problem) const override {
-    return "radius=" + std::to_string(std::max(problem.keys, problem.first_query + problem.queries));
+    return "radius=" +
+           std::to_string(std::max(problem.keys, problem.first_query + problem.queries));
   }
   std::string refuses(const Problem& problem) const override {
     if (problem.score_scale() < 0) return "features take the root of the scale, which is negative";
@@ -81,10 +83,9 @@ class Scatterbrain final : public Variant {
     const double width = static_cast<double>(problem.dim + problem.value_dim);
     const double far = FarAttention::multiply_adds(problem, features, radius);
     return {
-        .useful = {.multiply_adds = near * width + far,
-                   .exponentials = near + far / (width + 1)},
-        .bytes = sizeof(float) * ((queries + keys) * width +
-                                  static_cast<double>(features) * static_cast<double>(problem.dim))};
+        .useful = {.multiply_adds = near * width + far, .exponentials = near + far / (width + 1)},
+        .bytes = sizeof(float) * ((queries + keys) * width + static_cast<double>(features) *
+                                                                 static_cast<double>(problem.dim))};
   }
 
   void forward(const Call& call) const override {
@@ -152,8 +153,7 @@ class Scatterbrain final : public Variant {
         const double largest = *std::max_element(row.begin(), row.end());
         for (double& value : row) value = std::exp(value - largest);
         values.push_back(std::move(row));
-        logs.push_back(largest - squares / 2 -
-                       std::log(static_cast<double>(directions.rows)) / 2);
+        logs.push_back(largest - squares / 2 - std::log(static_cast<double>(directions.rows)) / 2);
       }
     }
   };

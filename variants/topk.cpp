@@ -135,29 +135,27 @@ class TopK final : public Restriction {
   /// The keys of one query; `order` is scratch for as many numbers as there are scores.
   void choose(std::span<float> scores, std::span<std::int32_t> order,
               std::span<std::int32_t> chosen) const {
-    const LargerScore larger{scores.data()};
-    auto count = static_cast<Index>(std::min(chosen.size(), scores.size()));
-    largest_first(scores, count, order);
+    std::size_t count = std::min(chosen.size(), scores.size());
+    choose_largest(scores, order, chosen.first(count));
     if (mass < 1 && count > 0) {
-      std::sort(order.begin(), order.begin() + count, larger);
-      count = enough(scores, order.first(static_cast<std::size_t>(count)));
+      const std::span<std::int32_t> largest = chosen.first(count);
+      std::sort(largest.begin(), largest.end(), LargerScore{scores.data()});
+      count = enough(scores, largest);
+      std::sort(largest.begin(), largest.begin() + static_cast<Index>(count));
     }
-    std::sort(order.begin(), order.begin() + count);
-    std::copy_n(order.begin(), count, chosen.begin());
-    std::fill(chosen.begin() + count, chosen.end(), kNone);
+    std::fill(chosen.begin() + static_cast<Index>(count), chosen.end(), kNone);
   }
 
   /// How many of the keys, largest first, are needed for the mass; all, if they do not have it.
-  Index enough(std::span<const float> scores, std::span<const std::int32_t> largest) const {
+  std::size_t enough(std::span<const float> scores, std::span<const std::int32_t> largest) const {
     const double most = scores[largest.front()];
     double total = 0, kept = 0;
     for (const float score : scores) total += std::exp(score - most);
-    const auto count = static_cast<Index>(largest.size());
-    for (Index i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < largest.size(); ++i) {
       kept += std::exp(scores[largest[i]] - most);
       if (kept >= mass * total) return i + 1;
     }
-    return count;
+    return largest.size();
   }
 };
 

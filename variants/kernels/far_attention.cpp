@@ -22,7 +22,7 @@ struct Side {
   bool reversed;
   Index first;  ///< position of the first query minus the radius: the end of the keys before it
   Index queries, keys;
-  Index segment;   ///< queries of a segment
+  Index segment;  ///< queries of a segment
   Index segments;
 
   Side(const Problem& problem, Index radius, bool reversed)
@@ -139,8 +139,8 @@ class Pass {
       const float factor = std::exp(chunk.logs[j] - *to.scale);
       for (Index f = 0; f < features_; ++f) chunk.features(j, f) *= factor;
     }
-    multiply_left_transposed(chunk.features.row_range(0, count),
-                             chunk.values.row_range(0, count), to.sums, worker, 1, true);
+    multiply_left_transposed(chunk.features.row_range(0, count), chunk.values.row_range(0, count),
+                             to.sums, worker, 1, true);
   }
 
   /// The keys that the first query of a segment has behind it, and that of the one before had not.
@@ -179,8 +179,8 @@ class Pass {
       const Index diagonal = side_.first + begin - first_key - 1;
       const View near = products.row_range(0, count).col_range(0, edge);
       if (edge > 0) {
-        multiply_transposed(queries.features.row_range(0, count),
-                            keys.features.row_range(0, edge), near, worker);
+        multiply_transposed(queries.features.row_range(0, count), keys.features.row_range(0, edge),
+                            near, worker);
       }
       for (Index i = 0; i < count; ++i) {
         const Index seen = std::clamp<Index>(diagonal + i + 1, 0, edge);
@@ -248,8 +248,8 @@ double FarAttention::multiply_adds(const Problem& problem, Index features, Index
     const Side side(problem, radius, reversed);
     rows += static_cast<double>(side.end_of_keys(problem.queries - 1));
     // Queries with a key behind them.
-    rows += static_cast<double>(std::clamp<Index>(side.first + problem.queries - 1, 0,
-                                                  side.any() ? problem.queries : 0));
+    rows += static_cast<double>(
+        std::clamp<Index>(side.first + problem.queries - 1, 0, side.any() ? problem.queries : 0));
   }
   return rows * static_cast<double>(features * (problem.dim + problem.value_dim + 1));
 }
@@ -278,8 +278,8 @@ void FarAttention::merge(const Call& call, std::span<float> log_sum_exp) const {
     const Side side(call.problem, radius, reversed);
     if (!side.any()) continue;
     if (states.empty()) {
-      states = call.run.shared().take_matrix(
-          side.segments, State::size(features, call.problem.value_dim + 1));
+      states = call.run.shared().take_matrix(side.segments,
+                                             State::size(features, call.problem.value_dim + 1));
     }
     Pass(*this, call, side, states, log_sum_exp).run();
   }

@@ -15,12 +15,9 @@ struct LargerScore {
   }
 };
 
-/// Writes the numbers 0 ... scores.size() - 1 to `order` (as long as `scores`), the `count` first
-/// under `LargerScore` before all others, in no order otherwise. Scores that are NaN, which no
-/// order can place, are set to -infinity. `count` is at most the number of scores.
-void largest_first(std::span<float> scores, Index count, std::span<std::int32_t> order);
-
-/// Writes the numbers of the `chosen.size()` largest scores, ascending; `order` is scratch.
+/// Writes the numbers of the `chosen.size()` largest scores, at most all, in ascending order.
+/// `order` is scratch, as long as `scores`. Scores that are NaN, which no order can place, are set
+/// to -infinity.
 void choose_largest(std::span<float> scores, std::span<std::int32_t> order,
                     std::span<std::int32_t> chosen);
 
