@@ -119,6 +119,17 @@ TEST(Scaling, NoScratchHasNoExponent) {
   EXPECT_FALSE(summary.scaling.at(0).trends.at(1).memory);
 }
 
+TEST(Scaling, WorkIsUsefulMultiplyAdds) {
+  std::vector<Record> records = growing("r");
+  for (Record& record : records) {
+    record.useful_multiply_adds = std::pow(static_cast<double>(record.problem.keys), 1.5);
+  }
+  const Summary summary = summarise(records, {});
+  EXPECT_NEAR(summary.scaling.at(0).trends.at(1).work->value, 1.5, 1e-12);
+  for (Record& record : records) record.useful_multiply_adds = 0;  // a mean multiplies nothing
+  EXPECT_FALSE(summarise(records, {}).scaling.at(0).trends.at(1).work);
+}
+
 TEST(Scaling, HeapCountsAsScratch) {
   std::vector<Record> records = growing("r");
   for (Record& record : records) {

@@ -177,6 +177,7 @@ Json to_json(const Series& series) {
                                 {"target", trend.record->target},
                                 {"lengths", trend.lengths},
                                 {"time", to_json(trend.time)},
+                                {"work", to_json(trend.work)},
                                 {"scratch", to_json(trend.memory)},
                                 {"crossover", to_json(trend.crossover)}});
   }

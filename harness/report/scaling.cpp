@@ -57,6 +57,8 @@ Trend make_trend(const std::vector<Place>& places, const std::string& anchor) {
   trend.time = exponent_over(places, [](const Row& row) {
     return row.time_ns ? std::optional(row.time_ns->median) : std::nullopt;
   });
+  trend.work = exponent_over(
+      places, [](const Row& row) { return std::optional(row.first().useful_multiply_adds); });
   trend.memory = exponent_over(places, [](const Row& row) { return row.scratch_bytes; });
   if (trend.record->variant != anchor && sides.size() >= 2) {
     trend.crossover = crossover_of(std::move(sides));

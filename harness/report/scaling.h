@@ -54,7 +54,8 @@ struct Trend {
   const Record* record = nullptr;  ///< of the longest
   std::vector<Index> lengths;
   std::optional<Exponent> time;
-  std::optional<Exponent> memory;      ///< scratch; none if a length takes none
+  std::optional<Exponent> work;        ///< useful multiply-adds; none if a length takes none
+  std::optional<Exponent> memory;      ///< scratch; likewise
   std::optional<Crossover> crossover;  ///< none for the anchor, or without one
 };
 

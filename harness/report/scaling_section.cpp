@@ -16,6 +16,12 @@ std::string exponent_cell(const std::optional<Exponent>& exponent) {
   return exponent->margin ? text + fmt::format(" ±{:.2f}", *exponent->margin) : text;
 }
 
+/// Without an interval: counts have no noise.
+std::string counted_cell(const std::optional<Exponent>& exponent) {
+  if (!exponent) return kNoFigure;
+  return exponent_cell(Exponent{exponent->value, std::nullopt, std::nullopt});
+}
+
 std::string last_step_cell(const std::optional<Exponent>& exponent) {
   if (!exponent || !exponent->last_step) return kNoFigure;
   return exponent_cell(Exponent{exponent->last_step->value, std::nullopt, std::nullopt});
@@ -52,15 +58,15 @@ Grid make_grid(const Series& series, const Summary& summary) {
   Grid grid;
   grid.title = title_of(*series.record, series.lengths, summary);
   grid.shape = shape_of(shape, series.anchor);
-  grid.columns = {{"time ~ n^", "exponent"},
-                  {"its last", "step"},
-                  {"scratch ~ n^", "exponent"},
-                  {"its last", "step"}};
+  grid.columns = {{"time ~ n^", "exponent"},    {"its last", "step"},
+                  {"work ~ n^", "exponent"},    {"its last", "step"},
+                  {"scratch ~ n^", "exponent"}, {"its last", "step"}};
   if (!series.anchor.empty()) grid.columns.push_back({"faster than", shown(series.anchor)});
   for (const Trend& trend : series.trends) {
     Grid::Line line;
     line.name = shown(trend.record->variant);
-    line.cells = {exponent_cell(trend.time), last_step_cell(trend.time),
+    line.cells = {exponent_cell(trend.time),   last_step_cell(trend.time),
+                  counted_cell(trend.work),    last_step_cell(trend.work),
                   exponent_cell(trend.memory), last_step_cell(trend.memory)};
     if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));
     if (trend.lengths != series.lengths) {
@@ -76,12 +82,12 @@ Grid make_grid(const Series& series, const Summary& summary) {
 
 Section scaling_section(const Summary& summary) {
   Section section;
-  section.heading = "Scaling: how time and scratch memory grow with the length n";
+  section.heading = "Scaling: how time, useful work and scratch memory grow with the length n";
   for (const Series& series : summary.scaling) section.grids.push_back(make_grid(series, summary));
   section.legend = {
-      "Exponent: slope of log(median time), or log(scratch), over log(n), by least squares through "
-      "all lengths; ±: its 95% interval (Student's t, from three lengths on). Last step: the same "
-      "between the longest length and the longest of at most half of it.",
+      "Exponent: slope of log(median time), log(useful multiply-adds) or log(scratch) over log(n), "
+      "by least squares through all lengths; ±: its 95% interval (Student's t, from three lengths "
+      "on). Last step: the same between the longest length and the longest of at most half of it.",
       "Faster than the anchor: where the 95% interval of the speed-up lies above 1 (not: below 1; "
       "undecided: it holds 1, or fewer than six rounds). Between measured lengths; nothing is "
       "extrapolated."};
