@@ -30,6 +30,7 @@
 #include "kernels/group_attention.h"
 #include "kernels/product.h"
 #include "kernels/top_k.h"
+#include "subquad/eigen.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -39,7 +40,7 @@ enum class Qk { separate, shared };
 enum class Unrouted { self, zero };
 
 /// Centroids whose scores are computed together.
-constexpr Index kCentroids = 16;
+constexpr Index kCentroids = 32;
 /// Rows that a tile normalises.
 constexpr Index kRows = 256;
 /// Of `calibrate`: what a mean keeps from one window to the next, and how often all windows pass.
@@ -48,12 +49,11 @@ constexpr int kSweeps = 10;
 
 /// Layer norm without scale and bias; zeros for a constant row.
 void layer_norm(const float* from, Index dim, float* to) {
-  double mean = 0, squares = 0;
-  for (Index c = 0; c < dim; ++c) mean += from[c];
-  mean /= static_cast<double>(dim);
-  for (Index c = 0; c < dim; ++c) squares += (from[c] - mean) * (from[c] - mean);
-  const double factor = squares == 0 ? 0 : std::sqrt(static_cast<double>(dim) / squares);
-  for (Index c = 0; c < dim; ++c) to[c] = static_cast<float>((from[c] - mean) * factor);
+  const Eigen::Map<const Eigen::ArrayXf> row(from, dim);
+  Eigen::Map<Eigen::ArrayXf> normed(to, dim);
+  normed = row - row.mean();
+  const float squares = normed.square().sum();
+  normed *= squares == 0 ? 0 : std::sqrt(static_cast<float>(dim) / squares);
 }
 
 /// Scaled to length 1; zeros stay.

@@ -6,6 +6,7 @@
 
 #include "kernels/product.h"
 #include "kernels/random_features.h"
+#include "kernels/rowwise.h"
 #include "kernels/triangular.h"
 
 namespace subquad {
@@ -136,8 +137,8 @@ class Pass {
     if (count == 0) return;
     to.rescale(*std::max_element(chunk.logs.begin(), chunk.logs.begin() + count));
     for (Index j = 0; j < count; ++j) {
-      const float factor = std::exp(chunk.logs[j] - *to.scale);
-      for (Index f = 0; f < features_; ++f) chunk.features(j, f) *= factor;
+      scale_by({chunk.features.row(j), static_cast<std::size_t>(features_)},
+               std::exp(chunk.logs[j] - *to.scale));
     }
     multiply_left_transposed(chunk.features.row_range(0, count), chunk.values.row_range(0, count),
                              to.sums, worker, 1, true);
@@ -165,6 +166,7 @@ class Pass {
     Chunk keys(arena, call_.problem.dim, features_, columns_);
     Chunk queries(arena, call_.problem.dim, features_, columns_);
     const View products = arena.take_matrix(kChunk, kChunk);
+    const std::span<float> factors = arena.take<float>(kChunk);
     const Index end = std::min((segment + 1) * side_.segment, side_.queries);
     for (Index begin = segment * side_.segment; begin < end; begin += kChunk) {
       const Index count = std::min(kChunk, end - begin);
@@ -185,7 +187,7 @@ class Pass {
       for (Index i = 0; i < count; ++i) {
         const Index seen = std::clamp<Index>(diagonal + i + 1, 0, edge);
         queries.logs[i] += to_one_scale({near.row(i), static_cast<std::size_t>(seen)}, keys.logs,
-                                        *carried.scale, found.row(i));
+                                        *carried.scale, found.row(i), factors);
         worker.executed.exponentials += static_cast<double>(seen);
       }
       if (edge > 0) {
@@ -199,15 +201,17 @@ class Pass {
   }
 
   /// Brings what the state gave a query and its products with single keys to the larger of their
-  /// scales, which is returned.
+  /// scales, which is returned. `factors` is scratch for as many numbers as there are products.
   float to_one_scale(std::span<float> products, std::span<const float> logs, float state_scale,
-                     float* from_state) const {
-    float scale = state_scale;
-    for (std::size_t j = 0; j < products.size(); ++j) scale = std::max(scale, logs[j]);
+                     float* from_state, std::span<float> factors) const {
+    logs = logs.first(products.size());
+    const float scale = std::max(state_scale, max_of(logs));
     if (scale == kMinusInfinity) return scale;
-    const float factor = std::exp(state_scale - scale);
-    for (Index c = 0; c < columns_; ++c) from_state[c] *= factor;
-    for (std::size_t j = 0; j < products.size(); ++j) products[j] *= std::exp(logs[j] - scale);
+    scale_by({from_state, static_cast<std::size_t>(columns_)}, std::exp(state_scale - scale));
+    factors = factors.first(products.size());
+    std::copy(logs.begin(), logs.end(), factors.begin());
+    exp_minus(factors, scale);
+    for (std::size_t j = 0; j < products.size(); ++j) products[j] *= factors[j];
     return scale;
   }
 
@@ -261,7 +265,7 @@ Scratch FarAttention::scratch(const Problem& problem, Index features) {
   scratch.shared<float>(side.segments * state).worker<float>(state);
   Chunk::declare(scratch, problem.dim, features, columns);
   Chunk::declare(scratch, problem.dim, features, columns);
-  scratch.worker<float>(kChunk * kChunk);
+  scratch.worker<float>(kChunk * kChunk).worker<float>(kChunk);
   scratch.worker_bytes += std::max({positive_features_scratch_bytes(kChunk, problem.dim, features),
                                     product_scratch_bytes(kChunk, columns, features),
                                     product_scratch_bytes(kChunk, kChunk, features),

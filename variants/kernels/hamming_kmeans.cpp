@@ -47,13 +47,13 @@ void label_words(std::span<const std::uint64_t> words, std::span<const std::uint
   run.parallel((count + kLabelRows - 1) / kLabelRows, [&](Index tile, Worker&) {
     const Index end = std::min((tile + 1) * kLabelRows, count);
     for (Index i = tile * kLabelRows; i < end; ++i) {
-      int best = kMaxSignBits + 1;
+      // Distance and number in one word: their minimum, without a branch, is the first nearest.
+      std::uint64_t best = ~std::uint64_t{0};
       for (std::size_t c = 0; c < centres.size(); ++c) {
-        const int distance = std::popcount(words[i] ^ centres[c]);
-        if (distance >= best) continue;
-        best = distance;
-        labels[i] = static_cast<std::int32_t>(c);
+        const auto distance = static_cast<std::uint64_t>(std::popcount(words[i] ^ centres[c]));
+        best = std::min(best, distance << 32 | c);
       }
+      labels[i] = static_cast<std::int32_t>(best & 0xffffffff);
     }
   });
 }

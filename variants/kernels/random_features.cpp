@@ -6,6 +6,7 @@
 
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
+#include "subquad/eigen.h"
 
 namespace subquad {
 namespace {
@@ -64,8 +65,8 @@ void positive_features(ConstView rows, ConstView directions, double root, View f
   multiply_transposed(rows, directions, features, worker, static_cast<float>(root));
   const double log_count = std::log(static_cast<double>(directions.rows));
   for (Index i = 0; i < rows.rows; ++i) {
-    double squares = 0;
-    for (Index c = 0; c < rows.cols; ++c) squares += double{rows(i, c)} * rows(i, c);
+    const Eigen::Map<const Eigen::ArrayXf> x(rows.row(i), rows.cols);
+    const double squares = x.cast<double>().square().sum();
     const std::span<float> row(features.row(i), static_cast<std::size_t>(features.cols));
     const float largest = max_of(row);
     exp_minus(row, largest);
