@@ -196,8 +196,10 @@ class Clustered final : public Variant {
   HammingKMeans kmeans(const Problem& problem) const {
     return {.clusters = cluster_count(problem), .iterations = iterations};
   }
-  static Index tile_rows(const Problem& problem) {
-    return std::min(softmax_tile_rows(problem.dim, problem.value_dim), problem.queries);
+  /// Queries of a cluster that are handled together.
+  Index tile_rows(const Problem& problem) const {
+    const Index most = hashes(problem) || labels == Labels::loaded ? problem.queries : 1;
+    return std::min(softmax_tile_rows(problem.dim, problem.value_dim), most);
   }
 
   /// The labels of all queries: loaded and checked, or found.
