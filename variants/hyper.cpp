@@ -159,6 +159,7 @@ class Hyper final : public Variant {
 
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch = shape(problem).scratch();
+    if (shape(problem).levels() == 0) return scratch;
     const Index rows = std::min(kHashRows, std::max(problem.queries, problem.keys));
     scratch.worker_bytes =
         std::max(scratch.worker_bytes, Scratch().worker<std::uint64_t>(rows).worker_bytes +

@@ -118,6 +118,7 @@ struct Extents {
   bool has_cells;        ///< cells are kept: to know what was found before, or to sort by chunk
   bool has_totals;       ///< rounds are merged
   Index earlier_rounds;  ///< rounds whose cells a tile looks at, at the most
+  std::size_t worker_bytes;
 
   Extents(const BucketAttention& options, const Problem& problem)
       : n(problem.keys),
@@ -129,7 +130,15 @@ struct Extents {
         cells_per_bucket(chunks + 1),
         has_cells(options.across_buckets || (options.rounds > 1 && !options.duplicates)),
         has_totals(options.rounds > 1),
-        earlier_rounds(options.duplicates ? 0 : options.rounds - 1) {}
+        earlier_rounds(options.duplicates ? 0 : options.rounds - 1),
+        worker_bytes(
+            Scratch()
+                .worker<std::int32_t>(window)
+                .worker<std::int32_t>(window)
+                .worker<float>(window)
+                .worker<std::int32_t>(earlier_rounds * window)
+                .worker_bytes +
+            softmax_scratch_bytes(tile_rows, problem.dim, problem.value_dim, options.precision)) {}
 };
 
 class Pass {
@@ -155,8 +164,9 @@ class Pass {
     }
   }
 
-  static void declare(const BucketAttention& options, const Problem& problem, Scratch& scratch) {
+  static Scratch scratch(const BucketAttention& options, const Problem& problem) {
     const Extents extents(options, problem);
+    Scratch scratch;
     for (int side = 0; side < (options.shared_keys ? 1 : 2); ++side) {
       scratch.shared<std::int32_t>(extents.n)
           .shared<std::int32_t>(std::max(options.buckets, extents.chunks))
@@ -164,12 +174,8 @@ class Pass {
     }
     scratch.shared<float>(options.shared_keys ? extents.n : 0);
     scratch.shared<float>(extents.has_totals ? extents.n : 0);
-    scratch.worker<std::int32_t>(extents.window)
-        .worker<std::int32_t>(extents.window)
-        .worker<float>(extents.window)
-        .worker<std::int32_t>(extents.earlier_rounds * extents.window);
-    scratch.worker_bytes +=
-        softmax_scratch_bytes(extents.tile_rows, problem.dim, problem.value_dim, options.precision);
+    scratch.worker_bytes = extents.worker_bytes;
+    return scratch;
   }
 
   void run() {
@@ -181,6 +187,9 @@ class Pass {
       // A token is a query of one tile in each round: rounds one after the other merge in place.
       operands_.merge = round > 0;
       call_.run.parallel((extents_.chunks + task - 1) / task, [&](Index number, Worker& worker) {
+        // What is taken shall not depend on how tokens spread over buckets.
+        worker.scratch.take<std::byte>(static_cast<Index>(extents_.worker_bytes));
+        worker.scratch.rewind(0);
         const Index end = std::min((number + 1) * task, extents_.chunks);
         for (Index chunk = number * task; chunk < end; ++chunk) attend(round, chunk, worker);
       });
@@ -366,9 +375,7 @@ std::string BucketAttention::refuses(const Problem& problem) const {
 }
 
 Scratch BucketAttention::scratch(const Problem& problem) const {
-  Scratch scratch;
-  HWY_NAMESPACE::Pass::declare(*this, problem, scratch);
-  return scratch;
+  return HWY_NAMESPACE::Pass::scratch(*this, problem);
 }
 
 void BucketAttention::forward(const Call& call, std::span<const std::int32_t> query_buckets,

@@ -44,7 +44,8 @@ class Pass {
       : shape_(shape),
         call_(call),
         drawn_(drawn),
-        rows_(softmax_tile_rows(call.problem.dim, call.problem.value_dim, shape.precision)) {
+        rows_(shape.tile_rows()),
+        worker_bytes_(static_cast<Index>(shape.scratch().worker_bytes)) {
     Arena& arena = call.run.shared();
     const auto side = [&](Numbers places) -> Side {
       const auto count = static_cast<Index>(places.size());
@@ -58,7 +59,7 @@ class Pass {
                  .out = call.out,
                  .scale = static_cast<float>(call.problem.score_scale()),
                  .precision = shape.precision};
-    if (call.problem.causal) {
+    if (call.problem.causal && shape.levels() > 0) {
       operands_.row_log_sum_exp = arena.take<float>(call.problem.queries).data();
     }
   }
@@ -77,6 +78,12 @@ class Pass {
   }
 
  private:
+  /// What is taken shall not depend on which samples lie in which block.
+  void reserve(Worker& worker) const {
+    worker.scratch.take<std::byte>(worker_bytes_);
+    worker.scratch.rewind(0);
+  }
+
   /// Pieces of a level that are short enough.
   void attend_exactly(Index level) const {
     const Index keys = call_.problem.keys;
@@ -85,6 +92,7 @@ class Pass {
       const Segment piece = shape_.piece(level, number / tiles);
       const Index begin = piece.begin + number % tiles * rows_;
       if (piece.size() > shape_.min_length || begin >= piece.end) return;
+      reserve(worker);
       KeySpan span;
       KeyPlan plan(keys, {&span, 1}, {});
       plan.all(piece.begin, piece.end);
@@ -144,6 +152,7 @@ class Pass {
   }
 
   void attend(const Square& square, Index block, Numbers queries, Worker& worker) const {
+    reserve(worker);
     const Numbers own = square.part(square.keys, block).of(square.keys.of(Numbers(keys_.order)));
     const Numbers drawn = drawn_.empty() ? drawn_ : shape_.samples_of(square, drawn_);
     const auto most = static_cast<Index>(own.size() + drawn.size());
@@ -182,6 +191,7 @@ class Pass {
   const Call& call_;
   Numbers drawn_;
   Index rows_;  ///< of a tile
+  Index worker_bytes_;
   Side queries_, keys_;
   SoftmaxOperands operands_;
 };
@@ -225,16 +235,30 @@ double SampledBlocks::log_weight(const Square& one, Index block_keys, Index outs
   return std::log(static_cast<double>(stood_for) / static_cast<double>(standing));
 }
 
+Index SampledBlocks::tile_rows() const {
+  Index longest = std::min(min_length, problem.keys);
+  if (!problem.causal) {
+    const Index blocks = square(0, 0).blocks;
+    longest = (problem.queries + blocks - 1) / blocks;
+  } else if (levels() > 0) {
+    // The later half may be longer by one.
+    longest = std::max(longest, std::min(block, problem.keys / 2) + 1);
+  }
+  return std::min(softmax_tile_rows(problem.dim, problem.value_dim, precision), longest);
+}
+
 Scratch SampledBlocks::scratch() const {
-  const Index keys = std::min(block, problem.keys) + width();
   Scratch scratch;
+  const std::size_t softmax_bytes =
+      softmax_scratch_bytes(tile_rows(), problem.dim, problem.value_dim, precision);
+  if (levels() == 0) return {.worker_bytes = softmax_bytes};
   if (problem.causal) scratch.shared<float>(problem.queries);
   for (const Index count : {problem.queries, problem.keys}) {
     scratch.shared<std::int32_t>(count).shared<std::int32_t>(count);
   }
+  const Index keys = std::min(block, problem.keys) + width();
   scratch.worker<std::int32_t>(keys).worker<std::int32_t>(keys).worker<float>(keys);
-  const Index rows = softmax_tile_rows(problem.dim, problem.value_dim, precision);
-  scratch.worker_bytes += softmax_scratch_bytes(rows, problem.dim, problem.value_dim, precision);
+  scratch.worker_bytes += softmax_bytes;
   const Index ends = std::max(places, (problem.keys + block - 1) / block);
   scratch.worker_bytes =
       std::max(scratch.worker_bytes, Scratch().worker<std::int32_t>(ends).worker_bytes);

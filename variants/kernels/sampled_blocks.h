@@ -89,6 +89,8 @@ struct SampledBlocks {
     }
   }
 
+  /// Queries that a tile holds at the most.
+  Index tile_rows() const;
   Scratch scratch() const;
   /// Writes the call's `out`. `query_places` is [queries], `key_places` [keys]; `drawn` is
   /// [squares, width]: sampled keys, ascending, counted from the first of the square.
