@@ -12,7 +12,9 @@ constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
 constexpr double kTolerance = 24 * 32 * kEpsilon;
 
 /// A~ = phi(Q) phi(K)^T + S with matrices written out and no logarithm, and its rows' averages.
-std::vector<double> definition(VariantTrial& trial, Index radius) {
+/// `support(i, j)` says where S is.
+template <class Support>
+std::vector<double> definition_on(VariantTrial& trial, Support support) {
   const Problem& p = trial.problem;
   const ConstView w = trial.tensors.matrix("directions");
   const double root = std::sqrt(p.score_scale());
@@ -40,14 +42,19 @@ std::vector<double> definition(VariantTrial& trial, Index radius) {
       double low_rank = 0, dot = 0;
       for (Index f = 0; f < w.rows; ++f) low_rank += queries[i][f] * keys[j][f];
       for (Index c = 0; c < p.dim; ++c) dot += double{trial.q(i, c)} * trial.k(j, c);
-      const bool support = j >= p.first_query + i - radius && j <= p.first_query + i + radius;
-      const double s = support ? std::exp(p.score_scale() * dot) - low_rank : 0;
+      const double s = support(i, j) ? std::exp(p.score_scale() * dot) - low_rank : 0;
       norm += low_rank + s;
       for (Index c = 0; c < p.value_dim; ++c) sum[c] += (low_rank + s) * trial.v(j, c);
     }
     for (const double value : sum) out.push_back(value / norm);
   }
   return out;
+}
+
+std::vector<double> definition(VariantTrial& trial, Index radius) {
+  const Index first = trial.problem.first_query;
+  return definition_on(
+      trial, [=](Index i, Index j) { return j >= first + i - radius && j <= first + i + radius; });
 }
 
 std::string expression(Index radius, Index features) {
@@ -88,6 +95,77 @@ TEST(Scatterbrain, CrossAttentionAndLateQueries) {
     VariantTrial trial(expression(25, 16), problem);
     EXPECT_LT(VariantTrial::difference(trial.forward(), definition(trial, 25)), kTolerance);
   }
+}
+
+/// Buckets by definition: places of codes in the reflected Gray sequence, which is built here as
+/// its name says, then equal parts of the sorted tokens.
+std::vector<std::int32_t> naive_buckets(VariantTrial& trial, VariantTrial::Matrix& tokens, int bits,
+                                        Index block) {
+  std::vector<std::vector<bool>> sequence = {{}};
+  for (int b = 0; b < bits; ++b) {
+    std::vector<std::vector<bool>> reflected(sequence.rbegin(), sequence.rend());
+    for (auto& code : sequence) code.push_back(false);
+    for (auto& code : reflected) code.push_back(true);
+    sequence.insert(sequence.end(), reflected.begin(), reflected.end());
+  }
+  const ConstView planes = trial.tensors.matrix("planes");
+  std::vector<std::pair<std::ptrdiff_t, Index>> sorted;
+  for (Index i = 0; i < tokens.rows; ++i) {
+    std::vector<bool> code;
+    for (int b = 0; b < bits; ++b) {
+      double dot = 0;
+      for (Index c = 0; c < tokens.cols; ++c) dot += double{tokens(i, c)} * planes(c, b);
+      code.push_back(dot > 0);
+    }
+    sorted.emplace_back(std::find(sequence.begin(), sequence.end(), code) - sequence.begin(), i);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  const Index blocks = (trial.problem.keys + block - 1) / block;
+  std::vector<std::int32_t> buckets(sorted.size());
+  for (Index b = 0; b < blocks; ++b) {
+    for (Index at = b * tokens.rows / blocks; at < (b + 1) * tokens.rows / blocks; ++at) {
+      buckets[sorted[at].second] = static_cast<std::int32_t>(b);
+    }
+  }
+  return buckets;
+}
+
+TEST(Scatterbrain, BucketsEqualTheirDefinition) {
+  struct Case {
+    int block, bits, features;
+  };
+  for (const Problem& problem :
+       {self_problem(1, 8, 5), self_problem(17, 8, 5), self_problem(389, 8, 5),
+        Problem{.queries = 70, .keys = 300, .dim = 8, .value_dim = 5},
+        Problem{.queries = 500, .keys = 90, .dim = 8, .value_dim = 5},
+        Problem{.queries = 3, .keys = 90, .dim = 8, .value_dim = 5, .first_query = 87}}) {
+    for (const Case& one : {Case{16, 7, 16}, {100, 3, 16}, {7, 1, 3}, {1, 6, 8}, {400, 7, 16}}) {
+      const std::string expression =
+          "scatterbrain(support=buckets,block=" + std::to_string(one.block) +
+          ",bits=" + std::to_string(one.bits) + ",features=" + std::to_string(one.features) + ")";
+      VariantTrial trial(expression, problem);
+      const std::vector<float> out = trial.forward();
+      const std::vector<std::int32_t> queries = naive_buckets(trial, trial.q, one.bits, one.block);
+      const std::vector<std::int32_t> keys = naive_buckets(trial, trial.k, one.bits, one.block);
+      const auto chosen = trial.tensors.integers("query_buckets");
+      EXPECT_TRUE(std::equal(chosen.begin(), chosen.end(), queries.begin())) << expression;
+      const std::vector<double> expected =
+          definition_on(trial, [&](Index i, Index j) { return queries[i] == keys[j]; });
+      EXPECT_LT(VariantTrial::difference(out, expected), kTolerance)
+          << expression << problem.queries << ' ' << problem.keys;
+    }
+  }
+}
+
+TEST(Scatterbrain, BucketsOfManyChunks) {
+  VariantTrial trial("scatterbrain(support=buckets,block=300,features=8)",
+                     self_problem(2100, 4, 3));
+  const std::vector<float> out = trial.forward();
+  const auto queries = naive_buckets(trial, trial.q, 7, 300);
+  const auto keys = naive_buckets(trial, trial.k, 7, 300);
+  const std::vector<double> expected =
+      definition_on(trial, [&](Index i, Index j) { return queries[i] == keys[j]; });
+  EXPECT_LT(VariantTrial::difference(out, expected), kTolerance);
 }
 
 TEST(Scatterbrain, FullSupportIsDense) {
@@ -159,6 +237,10 @@ TEST(Scatterbrain, RefusesQueriesWithoutAnExactKey) {
             "the last query, at position 29, has none of the 10 keys within radius 19: nothing is "
             "exact there");
   EXPECT_EQ(reason(20), "");
+  const auto buckets = parse_expression("scatterbrain(support=buckets)");
+  EXPECT_EQ(make_variant(buckets, problem)->refuses(problem), "");
+  const Problem causal = self_problem(10, 4, 4, true);
+  EXPECT_NE(make_variant(buckets, causal)->refuses(causal), "");
 }
 
 }  // namespace

@@ -238,9 +238,7 @@ class Hyper final : public Variant {
       const std::span<std::uint64_t> words = worker.scratch.take<std::uint64_t>(count);
       sign_bits(rows.row_range(begin, count), planes, words, worker);
       for (Index i = 0; i < count; ++i) {
-        std::uint64_t place = words[i];
-        for (int shift = 1; shift < 16; shift *= 2) place ^= place >> shift;
-        places[begin + i] = static_cast<std::int32_t>(place);
+        places[begin + i] = static_cast<std::int32_t>(gray_place(words[i]));
       }
     });
   }

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
+#include <utility>
 
 #include "kernels/product.h"
 #include "kernels/random_features.h"
 #include "kernels/rowwise.h"
 #include "kernels/triangular.h"
+#include "subquad/restriction.h"
 
 namespace subquad {
 namespace {
@@ -18,30 +21,54 @@ constexpr Index kChunk = 64;
 /// Segments of queries, each with a state to start from, at the most.
 constexpr Index kSegments = 16;
 
-/// Keys before the queries' windows, or, with rows counted from the last, those after them.
+/// Keys before the near ones, or, with places counted from the last, those after them.
 struct Side {
+  const NearKeys& near;
   bool reversed;
-  Index first;  ///< position of the first query minus the radius: the end of the keys before it
+  Index first;  ///< of a window: position of the first query, minus the radius
   Index queries, keys;
-  Index segment;  ///< queries of a segment
+  Index pieces;          ///< chunks of a block
+  Index segment_chunks;  ///< chunks of a segment
   Index segments;
 
-  Side(const Problem& problem, Index radius, bool reversed)
-      : reversed(reversed),
+  Side(const Problem& problem, const NearKeys& near, bool reversed)
+      : near(near),
+        reversed(reversed),
         first((reversed ? problem.keys - problem.queries - problem.first_query
                         : problem.first_query) -
-              radius),
+              near.radius),
         queries(problem.queries),
         keys(problem.keys) {
-    const Index chunks = (queries + kChunk - 1) / kChunk;
-    segment = (chunks + kSegments - 1) / kSegments * kChunk;
-    segments = (queries + segment - 1) / segment;
+    const Index blocks = std::max<Index>(near.blocks, 1);
+    pieces = ((queries + blocks - 1) / blocks + kChunk - 1) / kChunk;
+    segment_chunks = (chunks() + kSegments - 1) / kSegments;
+    segments = (chunks() + segment_chunks - 1) / segment_chunks;
   }
 
-  Index query_row(Index i) const { return reversed ? queries - 1 - i : i; }
-  Index key_row(Index j) const { return reversed ? keys - 1 - j : j; }
-  /// Keys that are far from query i: all below.
-  Index end_of_keys(Index i) const { return std::clamp<Index>(first + i, 0, keys); }
+  Index chunks() const { return std::max<Index>(near.blocks, 1) * pieces; }
+  /// Queries of a chunk; none for some of those at the end of a block.
+  Rows chunk(Index number) const {
+    Index begin = 0, end = queries;
+    if (near.blocks > 0) {
+      const Index block = reversed ? near.blocks - 1 - number / pieces : number / pieces;
+      begin = near.begin_of_block(queries, block);
+      end = near.begin_of_block(queries, block + 1);
+      if (reversed) std::tie(begin, end) = std::pair(queries - end, queries - begin);
+    }
+    begin = std::min(begin + number % pieces * kChunk, end);
+    return {begin, std::min(kChunk, end - begin)};
+  }
+
+  Index query_place(Index i) const { return reversed ? queries - 1 - i : i; }
+  Index key_place(Index j) const { return reversed ? keys - 1 - j : j; }
+  /// Keys that query i has behind it: all below.
+  Index end_of_keys(Index i) const {
+    if (near.blocks == 0) return std::clamp<Index>(first + i, 0, keys);
+    if (i >= queries) return keys;
+    const Index block = ((query_place(i) + 1) * near.blocks - 1) / queries;
+    return reversed ? keys - near.begin_of_block(keys, block + 1)
+                    : near.begin_of_block(keys, block);
+  }
   bool any() const { return end_of_keys(queries - 1) > 0; }
 };
 
@@ -109,11 +136,23 @@ class Pass {
   }
 
  private:
+  Index query_row(Index i) const {
+    const Index place = side_.query_place(i);
+    return options_.query_order.empty() ? place : options_.query_order[place];
+  }
+  Index key_row(Index j) const {
+    const Index place = side_.key_place(j);
+    return options_.key_order.empty() ? place : options_.key_order[place];
+  }
+  Index first_query(Index segment) const {
+    return side_.chunk(segment * side_.segment_chunks).begin;
+  }
+
   State state(Index index) const { return {states_.row(index), features_, columns_}; }
 
   void load_keys(Index begin, Index count, Chunk& chunk, Worker& worker) const {
     for (Index j = 0; j < count; ++j) {
-      const Index row = side_.key_row(begin + j);
+      const Index row = key_row(begin + j);
       std::copy_n(call_.k.row(row), chunk.rows.cols, chunk.rows.row(j));
       std::copy_n(call_.v.row(row), columns_ - 1, chunk.values.row(j));
       chunk.values(j, columns_ - 1) = 1;
@@ -122,7 +161,7 @@ class Pass {
   }
   void load_queries(Index begin, Index count, Chunk& chunk, Worker& worker) const {
     for (Index i = 0; i < count; ++i) {
-      std::copy_n(call_.q.row(side_.query_row(begin + i)), chunk.rows.cols, chunk.rows.row(i));
+      std::copy_n(call_.q.row(query_row(begin + i)), chunk.rows.cols, chunk.rows.row(i));
     }
     map(count, chunk, worker);
   }
@@ -144,18 +183,22 @@ class Pass {
                              to.sums, worker, 1, true);
   }
 
+  /// Loads and adds keys [begin, end).
+  void add_keys(Index begin, Index end, Chunk& chunk, State& to, Worker& worker) const {
+    for (; begin < end; begin += kChunk) {
+      const Index count = std::min(kChunk, end - begin);
+      load_keys(begin, count, chunk, worker);
+      add(count, chunk, to, worker);
+    }
+  }
+
   /// The keys that the first query of a segment has behind it, and that of the one before had not.
   void sum(Index segment, Worker& worker) const {
     Chunk chunk(worker.scratch, call_.problem.dim, features_, columns_);
     State total = state(segment);
     total.clear();
-    const Index end = side_.end_of_keys(segment * side_.segment);
-    Index begin = segment == 0 ? 0 : side_.end_of_keys((segment - 1) * side_.segment);
-    for (; begin < end; begin += kChunk) {
-      const Index count = std::min(kChunk, end - begin);
-      load_keys(begin, count, chunk, worker);
-      add(count, chunk, total, worker);
-    }
+    add_keys(segment == 0 ? 0 : side_.end_of_keys(first_query(segment - 1)),
+             side_.end_of_keys(first_query(segment)), chunk, total, worker);
   }
 
   void write(Index segment, Worker& worker) const {
@@ -167,12 +210,17 @@ class Pass {
     Chunk queries(arena, call_.problem.dim, features_, columns_);
     const View products = arena.take_matrix(kChunk, kChunk);
     const std::span<float> factors = arena.take<float>(kChunk);
-    const Index end = std::min((segment + 1) * side_.segment, side_.queries);
-    for (Index begin = segment * side_.segment; begin < end; begin += kChunk) {
-      const Index count = std::min(kChunk, end - begin);
-      // Keys that the last query of the chunk has behind it, and the first has not, and one more.
+    Index added = side_.end_of_keys(first_query(segment));
+    const Index end = std::min((segment + 1) * side_.segment_chunks, side_.chunks());
+    for (Index number = segment * side_.segment_chunks; number < end; ++number) {
+      const auto [begin, count] = std::pair(side_.chunk(number).begin, side_.chunk(number).count);
+      if (count == 0) continue;
       const Index first_key = side_.end_of_keys(begin);
-      const Index edge = side_.end_of_keys(begin + count) - first_key;
+      add_keys(added, first_key, keys, carried, worker);
+      // In a window: keys that the last query of the chunk has behind it, and the first has not,
+      // and one more.
+      const Index edge = side_.near.blocks > 0 ? 0 : side_.end_of_keys(begin + count) - first_key;
+      added = first_key + edge;
       if (edge == 0 && *carried.scale == kMinusInfinity) continue;
       load_keys(first_key, edge, keys, worker);
       load_queries(begin, count, queries, worker);
@@ -194,7 +242,7 @@ class Pass {
         multiply_lower(near, keys.values.row_range(0, edge), found, diagonal, worker, true);
       }
       for (Index i = 0; i < count; ++i) {
-        merge(side_.query_row(begin + i), found.row(i), queries.logs[i]);
+        merge(query_row(begin + i), found.row(i), queries.logs[i]);
       }
       add(edge, keys, carried, worker);
     }
@@ -240,27 +288,24 @@ class Pass {
 
 }  // namespace
 
-bool FarAttention::any(const Problem& problem, Index radius) {
-  return Side(problem, radius, false).any() ||
-         (!problem.causal && Side(problem, radius, true).any());
+bool FarAttention::any(const Problem& problem, const NearKeys& near) {
+  return Side(problem, near, false).any() || (!problem.causal && Side(problem, near, true).any());
 }
 
-double FarAttention::multiply_adds(const Problem& problem, Index features, Index radius) {
+double FarAttention::multiply_adds(const Problem& problem, Index features, const NearKeys& near) {
   double rows = 0;
   for (const bool reversed : {false, true}) {
     if (reversed && problem.causal) continue;
-    const Side side(problem, radius, reversed);
+    const Side side(problem, near, reversed);
     rows += static_cast<double>(side.end_of_keys(problem.queries - 1));
-    // Queries with a key behind them.
-    rows += static_cast<double>(
-        std::clamp<Index>(side.first + problem.queries - 1, 0, side.any() ? problem.queries : 0));
+    for (Index i = 0; i < problem.queries; ++i) rows += side.end_of_keys(i) > 0;
   }
   return rows * static_cast<double>(features * (problem.dim + problem.value_dim + 1));
 }
 
-Scratch FarAttention::scratch(const Problem& problem, Index features) {
+Scratch FarAttention::scratch(const Problem& problem, Index features, const NearKeys& near) {
   const Index columns = problem.value_dim + 1, state = State::size(features, columns);
-  const Side side(problem, 0, false);
+  const Side side(problem, near, false);
   Scratch scratch;
   scratch.shared<float>(side.segments * state).worker<float>(state);
   Chunk::declare(scratch, problem.dim, features, columns);
@@ -279,7 +324,7 @@ void FarAttention::merge(const Call& call, std::span<float> log_sum_exp) const {
   View states;
   for (const bool reversed : {false, true}) {
     if (reversed && call.problem.causal) continue;
-    const Side side(call.problem, radius, reversed);
+    const Side side(call.problem, near, reversed);
     if (!side.any()) continue;
     if (states.empty()) {
       states = call.run.shared().take_matrix(side.segments,

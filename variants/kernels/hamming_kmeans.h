@@ -16,6 +16,12 @@ inline constexpr Index kMaxSignBits = 64;
 /// mean.
 void sign_bits(ConstView rows, ConstView planes, std::span<std::uint64_t> words, Worker& worker);
 
+/// Place of a word in the reflected Gray code, in which neighbours differ by one bit.
+inline std::uint64_t gray_place(std::uint64_t word) {
+  for (int shift = 1; shift < 64; shift *= 2) word ^= word >> shift;
+  return word;
+}
+
 /// Worker scratch that `sign_bits` takes.
 std::size_t sign_bits_scratch_bytes(Index rows, Index dim, Index bits);
 
