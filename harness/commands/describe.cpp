@@ -49,6 +49,10 @@ void print_text(const CatalogueEntry& entry, const Variant& variant) {
              variant.scope() == Scope::layer ? ", all heads at once" : "");
   const std::vector<std::string> powers = power_names(entry.registration->powers);
   if (!powers.empty()) fmt::print("  powers      {}\n", fmt::join(powers, ", "));
+  if (!info.members.empty()) {
+    fmt::print("  made of     variants that its expression lists; of {} where it lists none\n",
+               info.members);
+  }
   fmt::print("  from        {}\n", entry.origin);
   if (!variant.library().empty()) fmt::print("  computed by {}\n", variant.library());
   fmt::print("\nTakes:\n");

@@ -133,6 +133,7 @@ Json variant_to_json(const CatalogueEntry& entry) {
       {"summary", std::string(info.summary)},
       {"citation", std::string(info.citation)},
       {"complexity", {{"time", std::string(info.time)}, {"memory", std::string(info.memory)}}},
+      {"members", std::string(info.members)},
       {"origin", entry.origin},
       {"library", variant->library()},
       {"target", to_string(variant->target(problem))},
