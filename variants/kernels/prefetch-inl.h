@@ -1,0 +1,27 @@
+#pragma once
+
+// Asking for rows ahead of their use.
+
+#include <cstdint>
+#include <span>
+
+#include "hwy/cache_control.h"
+#include "subquad/view.h"
+
+namespace subquad {
+
+/// Begins to load the listed rows of a matrix. Rows that lie anywhere (in order of a hash, say) are
+/// no pattern that a processor would foresee, and where each of them is waited for in turn, that
+/// takes longer than the work on it. Inlined by force: a compiler that sees no effect of a call
+/// drops it.
+HWY_INLINE void prefetch_rows(ConstView matrix, std::span<const std::int32_t> rows) {
+  constexpr Index kLine = 64 / sizeof(float);
+  if (matrix.cols == 0) return;
+  for (const std::int32_t row : rows) {
+    const float* const begin = matrix.row(row);
+    for (Index c = 0; c < matrix.cols; c += kLine) hwy::Prefetch(begin + c);
+    hwy::Prefetch(begin + matrix.cols - 1);
+  }
+}
+
+}  // namespace subquad
