@@ -26,6 +26,7 @@
 
 #include "kernels/hamming_kmeans.h"
 #include "kernels/hashing.h"
+#include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
 #include "kernels/streaming_softmax.h"
@@ -174,17 +175,12 @@ class Clustered final : public Variant {
   }
 
   void reference(const ReferenceCall& call) const override {
-    each_row(call, [&](Index i, const std::vector<double>& row) {
-      for (Index c = 0; c < call.out.cols; ++c) {
-        call.out(i, c) = 0;
-        for (Index j = 0; j < call.problem.keys; ++j) call.out(i, c) += row[j] * call.v(j, c);
-      }
-    });
+    const std::vector<std::vector<double>> shared = centroid_attention(call);
+    naive_outputs(call, [&](Index i, double* row) { weigh(call, i, shared, row); });
   }
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
-    each_row(call, [&](Index i, const std::vector<double>& row) {
-      std::copy(row.begin(), row.end(), weights.row(i));
-    });
+    const std::vector<std::vector<double>> shared = centroid_attention(call);
+    for (Index i = 0; i < weights.rows; ++i) weigh(call, i, shared, weights.row(i));
   }
 
  private:
@@ -288,51 +284,39 @@ class Clustered final : public Variant {
     }
   }
 
-  /// softmax(scale x K^T) over some keys, 0 elsewhere.
-  static std::vector<double> softmax_row(const ReferenceCall& call, const double* x,
-                                         const std::vector<std::int32_t>& over) {
-    std::vector<double> row(static_cast<std::size_t>(call.problem.keys));
-    double largest = -INFINITY, sum = 0;
-    for (const std::int32_t j : over) {
-      for (Index c = 0; c < call.k.cols; ++c) row[j] += x[c] * call.k(j, c);
-      row[j] *= call.problem.score_scale();
-      largest = std::max(largest, row[j]);
-    }
-    for (const std::int32_t j : over) sum += row[j] = std::exp(row[j] - largest);
-    for (const std::int32_t j : over) row[j] /= sum;
-    return row;
-  }
-
-  /// Weights of each query, cluster by cluster, from the labels and top keys that forward chose.
-  template <class Body>
-  void each_row(const ReferenceCall& call, Body body) const {
+  /// For the reference: A, from the labels that forward chose, [clusters][keys].
+  std::vector<std::vector<double>> centroid_attention(const ReferenceCall& call) const {
     const Numbers label = call.tensors.integers("labels");
-    const Index dim = call.q.cols;
-    std::vector<std::int32_t> all(static_cast<std::size_t>(call.problem.keys));
-    std::iota(all.begin(), all.end(), 0);
+    std::vector<std::vector<double>> rows;
     for (Index cluster = 0; cluster < cluster_count(call.problem); ++cluster) {
-      std::vector<double> centroid(static_cast<std::size_t>(dim));
+      std::vector<double>& row = rows.emplace_back(static_cast<std::size_t>(call.problem.keys));
       const auto size = static_cast<double>(std::count(label.begin(), label.end(), cluster));
       for (Index i = 0; i < call.problem.queries; ++i) {
-        for (Index c = 0; c < dim && label[i] == cluster; ++c) centroid[c] += call.q(i, c) / size;
+        if (label[i] != cluster) continue;
+        // The mean of scores is the score of the mean.
+        for (Index j = 0; j < call.problem.keys; ++j) row[j] += naive_score(call, i, j) / size;
       }
-      const std::vector<double> shared = softmax_row(call, centroid.data(), all);
-      for (Index i = 0; i < call.problem.queries; ++i) {
-        if (label[i] == cluster) body(i, improved ? corrected(call, i, cluster, shared) : shared);
-      }
+      naive_softmax(row);
     }
+    return rows;
   }
 
-  std::vector<double> corrected(const ReferenceCall& call, Index query, Index cluster,
-                                std::vector<double> row) const {
+  void weigh(const ReferenceCall& call, Index query, const std::vector<std::vector<double>>& shared,
+             double* row) const {
+    const Index cluster = call.tensors.integers("labels")[query];
+    std::copy(shared[cluster].begin(), shared[cluster].end(), row);
+    if (!improved) return;
     const auto count = static_cast<std::size_t>(top_count(call.problem));
     const Numbers top =
         call.tensors.integers("top_keys").subspan(static_cast<std::size_t>(cluster) * count, count);
-    const std::vector<double> own = softmax_row(call, call.q.row(query), {top.begin(), top.end()});
+    std::vector<double> own;
     double mass = 0;
-    for (const std::int32_t key : top) mass += row[key];
-    for (const std::int32_t key : top) row[key] = mass * own[key];
-    return row;
+    for (const std::int32_t key : top) {
+      own.push_back(naive_score(call, query, key));
+      mass += row[key];
+    }
+    naive_softmax(own);
+    for (std::size_t at = 0; at < count; ++at) row[top[at]] = mass * own[at];
   }
 };
 

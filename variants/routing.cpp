@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "kernels/group_attention.h"
+#include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/top_k.h"
 #include "subquad/eigen.h"
@@ -164,16 +165,7 @@ class Routing final : public Variant {
 
   void reference(const ReferenceCall& call) const override {
     const std::vector<std::vector<Index>> found = clusters_of_queries(call);
-    std::vector<double> row(static_cast<std::size_t>(call.problem.keys));
-    for (Index i = 0; i < call.out.rows; ++i) {
-      average(call, i, found[i], row.data());
-      for (Index c = 0; c < call.out.cols; ++c) {
-        call.out(i, c) = 0;
-        for (Index j = 0; j < call.problem.keys; ++j) {
-          if (row[j] != 0) call.out(i, c) += row[j] * call.v(j, c);
-        }
-      }
-    }
+    naive_outputs(call, [&](Index i, double* row) { average(call, i, found[i], row); });
   }
 
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
@@ -293,11 +285,8 @@ class Routing final : public Variant {
       if (qk == Qk::shared) dot = squares == 0 ? 0 : dot / std::sqrt(squares);
       scores[at] = call.problem.score_scale() * dot;
     }
-    const double largest = *std::max_element(scores.begin(), scores.end());
-    if (std::isinf(largest)) return false;
-    double sum = 0;
-    for (double& score : scores) sum += score = std::exp(score - largest);
-    for (std::size_t at = 0; at < keys.size(); ++at) row[keys[at]] += scores[at] / sum;
+    if (std::isinf(naive_softmax(scores))) return false;
+    for (std::size_t at = 0; at < keys.size(); ++at) row[keys[at]] += scores[at];
     return true;
   }
 

@@ -26,6 +26,7 @@
 #include "kernels/far_attention.h"
 #include "kernels/hamming_kmeans.h"
 #include "kernels/hashing.h"
+#include "kernels/naive-inl.h"
 #include "kernels/random_features.h"
 #include "kernels/streaming_softmax.h"
 #include "subquad/registry.h"
@@ -147,16 +148,7 @@ class Scatterbrain final : public Variant {
 
   void reference(const ReferenceCall& call) const override {
     const Features queries(call, call.q), keys(call, call.k);
-    std::vector<double> row(static_cast<std::size_t>(call.problem.keys));
-    for (Index i = 0; i < call.out.rows; ++i) {
-      weigh(call, i, queries, keys, row.data());
-      for (Index c = 0; c < call.out.cols; ++c) {
-        call.out(i, c) = 0;
-        for (Index j = 0; j < call.problem.keys; ++j) {
-          if (row[j] != 0) call.out(i, c) += row[j] * call.v(j, c);
-        }
-      }
-    }
+    naive_outputs(call, [&](Index i, double* row) { weigh(call, i, queries, keys, row); });
   }
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
     const Features queries(call, call.q), keys(call, call.k);
@@ -305,19 +297,15 @@ class Scatterbrain final : public Variant {
     std::fill_n(row, problem.keys, -INFINITY);
     for (Index j = 0; j < problem.keys; ++j) {
       if (!problem.sees(query, j)) continue;
-      double dot = 0;
       if (on_support(call, query, j)) {
-        for (Index c = 0; c < call.q.cols; ++c) dot += call.q(query, c) * call.k(j, c);
-        row[j] = problem.score_scale() * dot;
+        row[j] = naive_score(call, query, j);
       } else {
+        double dot = 0;
         for (Index f = 0; f < features; ++f) dot += queries.values[query][f] * keys.values[j][f];
         row[j] = std::log(dot) + queries.logs[query] + keys.logs[j];
       }
     }
-    const double largest = *std::max_element(row, row + problem.keys);
-    double sum = 0;
-    for (Index j = 0; j < problem.keys; ++j) sum += row[j] = std::exp(row[j] - largest);
-    for (Index j = 0; j < problem.keys; ++j) row[j] /= sum;
+    naive_softmax({row, static_cast<std::size_t>(problem.keys)});
   }
 };
 

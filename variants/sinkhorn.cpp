@@ -26,6 +26,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/sinkhorn_balance.h"
 #include "kernels/streaming_softmax.h"
@@ -149,22 +150,17 @@ class Sinkhorn final : public Variant {
   }
 
   void reference(const ReferenceCall& call) const override {
-    each_row(call, [&](Index i, const std::vector<double>& row) {
-      for (Index c = 0; c < call.out.cols; ++c) {
-        call.out(i, c) = 0;
-        for (Index j = 0; j < call.problem.keys; ++j) {
-          if (row[j] != 0) call.out(i, c) += row[j] * call.v(j, c);
-        }
-      }
-    });
+    const Matrix mixing = balanced(call);
+    naive_outputs(call, [&](Index i, double* row) { weigh(call, mixing, i, row); });
   }
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
-    each_row(call, [&](Index i, const std::vector<double>& row) {
-      std::copy(row.begin(), row.end(), weights.row(i));
-    });
+    const Matrix mixing = balanced(call);
+    for (Index i = 0; i < weights.rows; ++i) weigh(call, mixing, i, weights.row(i));
   }
 
  private:
+  using Matrix = std::vector<std::vector<double>>;
+
   Index length(const Problem& problem) const { return std::min(block, problem.keys); }
   Index blocks(const Problem& problem) const { return problem.keys / length(problem); }
   /// How many sorted blocks there is use for.
@@ -264,58 +260,40 @@ class Sinkhorn final : public Variant {
     });
   }
 
-  using Matrix = std::vector<std::vector<double>>;
   /// L / temperature and R by definition: [blocks][blocks].
   Matrix logits(const ReferenceCall& call) const;
   Matrix balanced(const ReferenceCall& call) const;
 
-  /// Weights of each query over the keys themselves.
-  template <class Body>
-  void each_row(const ReferenceCall& call, Body body) const {
+  /// Weights of a query over the keys themselves. Each candidate of its softmax is a share of some:
+  /// of one key of its own block, or of one token of every block.
+  void weigh(const ReferenceCall& call, const Matrix& mixing, Index query, double* row) const {
     const Problem& problem = call.problem;
-    const Index size = length(problem), count = blocks(problem);
-    const Matrix mixing = balanced(call);
-    for (Index i = 0; i < problem.queries; ++i) {
-      const Index own = i / size;
-      std::vector<double> scores(static_cast<std::size_t>(problem.keys));
-      for (Index j = 0; j < problem.keys; ++j) {
-        for (Index c = 0; c < call.k.cols; ++c) scores[j] += call.q(i, c) * call.k(j, c);
-        scores[j] *= problem.score_scale();
-      }
-      // Each candidate is a share of some keys: itself alone, or a token of every block.
-      std::vector<std::vector<std::pair<Index, double>>> candidates;
-      for (Index j = own * size; j < (own + 1) * size && sortcut == 0; ++j) {
-        if (problem.sees(i, j)) candidates.push_back({{j, 1.0}});
-      }
-      const Index first = sortcut > 0 ? 0 : own;
-      const Index end = sortcut > 0 ? sorted_blocks(problem) : own + 1;
-      for (Index b = first; b < end && !(problem.causal && own == 0); ++b) {
-        for (Index t = 0; t < size; ++t) {
-          candidates.emplace_back();
-          for (Index j = 0; j < (problem.causal ? b : count); ++j) {
-            candidates.back().emplace_back(j * size + t, mixing[b][j]);
-          }
+    const Index size = length(problem), count = blocks(problem), own = query / size;
+    std::vector<double> scores, shares;
+    std::vector<std::vector<std::pair<Index, double>>> candidates;
+    for (Index j = 0; j < problem.keys; ++j) scores.push_back(naive_score(call, query, j));
+    for (Index j = own * size; j < (own + 1) * size && sortcut == 0; ++j) {
+      if (problem.sees(query, j)) candidates.push_back({{j, 1.0}});
+    }
+    const Index first = sortcut > 0 ? 0 : own;
+    const Index end = sortcut > 0 ? sorted_blocks(problem) : own + 1;
+    for (Index b = first; b < end && !(problem.causal && own == 0); ++b) {
+      for (Index t = 0; t < size; ++t) {
+        candidates.emplace_back();
+        for (Index j = 0; j < (problem.causal ? b : count); ++j) {
+          candidates.back().emplace_back(j * size + t, mixing[b][j]);
         }
       }
-      body(i, softmax_of(scores, candidates));
     }
-  }
-
-  static std::vector<double> softmax_of(
-      const std::vector<double>& scores,
-      const std::vector<std::vector<std::pair<Index, double>>>& candidates) {
-    std::vector<double> mixed, row(scores.size());
     for (const auto& candidate : candidates) {
-      mixed.push_back(0);
-      for (const auto& [key, share] : candidate) mixed.back() += share * scores[key];
+      shares.push_back(0);
+      for (const auto& [key, share] : candidate) shares.back() += share * scores[key];
     }
-    const double largest = *std::max_element(mixed.begin(), mixed.end());
-    double sum = 0;
-    for (double& score : mixed) sum += score = std::exp(score - largest);
-    for (std::size_t at = 0; at < mixed.size(); ++at) {
-      for (const auto& [key, share] : candidates[at]) row[key] += mixed[at] / sum * share;
+    naive_softmax(shares);
+    std::fill_n(row, problem.keys, 0.0);
+    for (std::size_t at = 0; at < shares.size(); ++at) {
+      for (const auto& [key, share] : candidates[at]) row[key] += shares[at] * share;
     }
-    return row;
   }
 };
 
@@ -355,12 +333,7 @@ Sinkhorn::Matrix Sinkhorn::balanced(const ReferenceCall& call) const {
   const bool causal = call.problem.causal;
   const Index count = blocks(call.problem);
   Matrix logs = logits(call);
-  const auto log_sum = [](const std::vector<double>& values) {
-    const double largest = *std::max_element(values.begin(), values.end());
-    double sum = 0;
-    for (const double value : values) sum += std::exp(value - largest);
-    return largest + std::log(sum);
-  };
+  const auto log_sum = [](std::vector<double> values) { return naive_softmax(values); };
   const auto divide_rows = [&] {
     for (Index i = causal ? 1 : 0; i < count; ++i) {
       const double sum = log_sum(logs[i]);
