@@ -15,9 +15,9 @@
 // Different from the paper: far keys are summed without near ones, by states of the keys before and
 // after these (kernels/far_attention.h), and merged by log-sum-exp. The paper takes all keys and
 // subtracts near ones, which is the same sum but loses all digits where the support holds most of
-// it. Its buckets are those of a Reformer; here they have equal lengths. Directions are orthogonal
-// in blocks (arXiv:2009.14794, section 3.2). Causal, which buckets cannot be: features' scales run
-// along with the keys, so that nothing of a later key is touched.
+// it. Its buckets come from LSH as they fall; here they have equal lengths. Directions are
+// orthogonal in blocks (arXiv:2009.14794, section 2). Causal, which buckets cannot be: features'
+// scales run along with the keys, so that nothing of a later key is touched.
 
 #include <algorithm>
 #include <cmath>

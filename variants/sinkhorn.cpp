@@ -1,6 +1,6 @@
 // sinkhorn: a query attends to its own block and to a block of keys that a sorting network mixed
-// for it. Tay et al. 2020, "Sparse Sinkhorn attention" (arXiv:2002.11296), section 3; SortCut:
-// section 3.4.
+// for it. Tay et al. 2020, "Sparse Sinkhorn attention" (arXiv:2002.11296), section 3
+// (sorting, attending, SortCut).
 //
 //   blocks of b = `block` tokens, B = n / b of them; x_i = mean of the queries of block i
 //   L  = X W, W learned [d, B]                       (network=linear)

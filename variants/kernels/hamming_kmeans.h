@@ -25,7 +25,7 @@ inline std::uint64_t gray_place(std::uint64_t word) {
 /// Worker scratch that `sign_bits` takes.
 std::size_t sign_bits_scratch_bytes(Index rows, Index dim, Index bits);
 
-/// K-means of words under the Hamming distance (Vyas et al. 2020, arXiv:2007.04825, section 3.2.1):
+/// K-means of words under the Hamming distance (Vyas et al. 2020, arXiv:2007.04825, section 3.2):
 /// `iterations` times, each word goes to the nearest centre (of equally near ones the first), and
 /// each centre becomes the majority of its words, bit by bit (0 for a tie); a centre without words
 /// stays. Then words go to their nearest centre once more.

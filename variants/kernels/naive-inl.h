@@ -19,8 +19,8 @@ inline double naive_score(const ReferenceCall& call, Index query, Index key) {
   return call.problem.score_scale() * dot;
 }
 
-/// Scores to weights of sum 1, in place; -infinity becomes 0. Returns the log-sum-exp. Where all are
-/// -infinity, so is that, and there is no weight.
+/// Scores to weights of sum 1, in place; -infinity becomes 0. Returns the log-sum-exp. Where all
+/// are -infinity, so is that, and there is no weight.
 inline double naive_softmax(std::span<double> row) {
   double largest = -std::numeric_limits<double>::infinity(), sum = 0;
   for (const double score : row) largest = std::max(largest, score);

@@ -9,7 +9,7 @@
 namespace subquad {
 
 /// Directions [features, dim] for random features (Choromanski et al. 2021, arXiv:2009.14794,
-/// section 3.2): Gaussian rows made orthogonal in blocks of `dim`, each with the length of a
+/// section 2): Gaussian rows made orthogonal in blocks of `dim`, each with the length of a
 /// Gaussian row of its own.
 Initialiser orthogonal_gaussians();
 
