@@ -54,7 +54,7 @@ class Blocked final : public Restriction {
 SUBQUAD_VARIANT(Blocked, {.name = "blocked",
                           .summary = "blocks of consecutive tokens, with neighbours on request",
                           .citation = "arXiv:2011.04006",
-                          .time = "n neighbours block d",
+                          .time = "n (2 neighbours + 1) block d",
                           .memory = "d"});
 
 }  // namespace
