@@ -3,10 +3,10 @@
 //
 //   the query at position p sees the keys p + dilation * t for |t| <= radius, t <= 0 where causal
 //
-// Time O(n w d) with w = 2 radius + 1 keys per query, memory O(1) beyond the output; a decoder holds
-// the last (radius + 1) dilation keys and values. The paper counts the window by its width 2 radius;
-// here `radius` is what lies on either side. The paper's code has no dilation where it runs fast;
-// here dilated windows run on strided rows at full speed.
+// Time O(n w d) with w = 2 radius + 1 keys per query, memory O(1) beyond the output; a decoder
+// holds the last (radius + 1) dilation keys and values. The paper counts the window by its width 2
+// radius; here `radius` is what lies on either side. The paper's code has no dilation where it runs
+// fast; here dilated windows run on strided rows at full speed.
 
 #include <algorithm>
 #include <cstdlib>
