@@ -15,6 +15,7 @@
 #include <array>
 #include <charconv>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -320,15 +321,19 @@ class Union final : public Restriction {
     const PlanLimits all = sum_of_limits(call.problem);
     const std::span<KeySpan> spans = keys.spare().take<KeySpan>(all.spans);
     const std::span<std::int32_t> singles = keys.spare().take<std::int32_t>(all.singles);
-    const Stretches taken = taken_before(call, queries, spans, singles, keys.spare());
+    const Taken taken = taken_before(call, queries, spans, singles, keys.spare());
     const Part part = other_part(call.problem, call.pass);
     const KeyPlan one = plan_of(call, part, queries, spans, singles, keys.spare());
     const std::span<KeySpan> pieces = keys.spare().take<KeySpan>(most_pieces(all));
     std::size_t count = 0;
-    for (const KeySpan& span : one.spans()) cut_span(span, taken, pieces, count);
+    const auto add = [&](const KeySpan& span) {
+      if (taken.band && take_out(*taken.band, span, pieces, count)) return;
+      cut_span(span, taken.stretches, pieces, count);
+    };
+    for (const KeySpan& span : one.spans()) add(span);
     for (const std::int32_t& key : one.singles()) {
-      if (taken.meets(key, key + 1)) {
-        pieces[count++] = {{key, 1}, Seen::asked};
+      if (taken.stretches.meets(key, key + 1)) {
+        add({{key, 1}, Seen::all});
       } else {
         keys.single({&key, 1});
       }
@@ -344,17 +349,28 @@ class Union final : public Restriction {
     return static_cast<Index>(2 * Stretches::kMost + 1) * all.spans + all.singles;
   }
 
-  /// What earlier passes may see of a tile, row by row: a tile of one row suits every pass.
-  Stretches taken_before(const PlanCall& call, Rows queries, std::span<KeySpan> spans,
-                         std::span<std::int32_t> singles, Arena& spare) const {
-    Stretches taken;
+  /// What earlier passes may see of a tile.
+  struct Taken {
+    Stretches stretches;
+    std::optional<Band> band;  ///< what they see is this band of every query, and nothing else
+  };
+
+  /// Row by row: a tile of one row suits every pass.
+  Taken taken_before(const PlanCall& call, Rows queries, std::span<KeySpan> spans,
+                     std::span<std::int32_t> singles, Arena& spare) const {
+    Taken taken;
+    Index plans = 0, in_band = 0;
     const auto take = [&](const Part& part) {
       for (Index i = 0; i < queries.count; ++i) {
         const KeyPlan one = plan_of(call, part, {queries[i], 1}, spans, singles, spare);
         for (const KeySpan& span : one.spans()) {
-          taken.add({span.keys.begin, span.keys.last() + 1});
+          taken.stretches.add({span.keys.begin, span.keys.last() + 1});
         }
-        for (const std::int32_t key : one.singles()) taken.add({key, key + 1});
+        for (const std::int32_t key : one.singles()) taken.stretches.add({key, key + 1});
+        const std::optional<Band> band = whole_band(call.problem, queries[i], one);
+        if (plans == 0) taken.band = band;
+        ++plans;
+        in_band += band.has_value() && band == taken.band;
       }
       return false;
     };
@@ -365,7 +381,21 @@ class Union final : public Restriction {
       take(part);
       return false;
     });
+    if (in_band < plans) taken.band.reset();
     return taken;
+  }
+
+  /// The band that a plan for one query consists of, none of its keys left out.
+  static std::optional<Band> whole_band(const Problem& problem, Index query, const KeyPlan& plan) {
+    if (plan.spans().size() != 1 || !plan.singles().empty()) return std::nullopt;
+    const KeySpan& span = plan.spans().front();
+    const Index position = problem.position(query);
+    const bool whole =
+        span.seen == Seen::band && span.keys.step == 1 &&
+        span.keys.begin <= std::max<Index>(0, position - span.below) &&
+        span.keys.last() >=
+            std::min(problem.keys - 1, problem.causal ? position : position + span.above);
+    return whole ? std::optional(Band{span.below, span.above}) : std::nullopt;
   }
 
   std::vector<std::unique_ptr<Restriction>> patterns_;

@@ -134,6 +134,30 @@ void merge_plans(std::span<const KeySpan> spans, std::span<const std::int32_t> s
   MergedPlan(spans, singles, bounds, keys).make();
 }
 
+bool take_out(const Band& band, const KeySpan& span, std::span<KeySpan> pieces,
+              std::size_t& count) {
+  const auto add = [&](Seen seen, Index below, Index above) {
+    if (-below <= above) pieces[count++] = {span.keys, seen, below, above};
+  };
+  switch (span.seen) {
+    case Seen::all:
+      add(Seen::outside, band.below, band.above);
+      return true;
+    case Seen::band:
+      add(Seen::band, span.below, std::min(span.above, -band.below - 1));
+      add(Seen::band, std::min(span.below, -band.above - 1), span.above);
+      return true;
+    case Seen::outside:
+      // Two bands without a gap between them are one.
+      if (-band.below > span.above + 1 || -span.below > band.above + 1) return false;
+      add(Seen::outside, std::max(span.below, band.below), std::max(span.above, band.above));
+      return true;
+    case Seen::asked:
+      return false;
+  }
+  return false;
+}
+
 void cut_span(const KeySpan& span, const Stretches& taken, std::span<KeySpan> pieces,
               std::size_t& count) {
   const Rows& keys = span.keys;

@@ -52,6 +52,16 @@ class Stretches {
   std::size_t count_ = 0;
 };
 
+/// Keys at p - below ... p + above of the query at position p.
+struct Band {
+  Index below, above;
+  friend bool operator==(const Band&, const Band&) = default;
+};
+
+/// Writes what a span shows beside the keys of a band to pieces[count], ...: two pieces at the
+/// most. False, and nothing written, where no kind of span says it.
+bool take_out(const Band& band, const KeySpan& span, std::span<KeySpan> pieces, std::size_t& count);
+
 /// Adds keys begin ... end - 1 of a span to a plan.
 void add_span(const KeySpan& span, Index begin, Index end, KeyPlan& keys);
 
