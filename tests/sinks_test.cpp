@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "support/masked_attention.h"
 
 namespace subquad {
@@ -11,16 +13,16 @@ std::string expression(Index sinks, Index window) {
 
 /// Simulates the cache: tokens enter one by one, and the oldest that is no sink falls out.
 Mask sinks_mask(const Problem& problem, Index sinks, Index window) {
-  return [=](Index query, Index key) {
-    std::vector<Index> first, last;
-    for (Index token = 0; token <= problem.position(query); ++token) {
-      if (token < sinks) first.push_back(token);
-      last.push_back(token);
-      if (static_cast<Index>(last.size()) > window) last.erase(last.begin());
-    }
-    return std::count(first.begin(), first.end(), key) + std::count(last.begin(), last.end(), key) >
-           0;
-  };
+  std::vector<std::set<Index>> cached;  // after each token
+  std::set<Index> first, last;
+  for (Index token = 0; token < problem.position(problem.queries); ++token) {
+    if (token < sinks) first.insert(token);
+    last.insert(token);
+    if (static_cast<Index>(last.size()) > window) last.erase(last.begin());
+    cached.push_back(last);
+    cached.back().insert(first.begin(), first.end());
+  }
+  return [=](Index query, Index key) { return cached[problem.position(query)].contains(key); };
 }
 
 TEST(Sinks, EqualsMaskedAttention) {
@@ -89,6 +91,7 @@ TEST(Sinks, StateOfAStreamDoesNotGrow) {
   EXPECT_EQ(bytes(expression(4, 60), 3000, 3000), 64 * token);
   EXPECT_EQ(bytes("local(radius=9,dilation=3)", 3000, 3000), 30 * token);
   EXPECT_EQ(bytes("local(radius=100000)", 3000, 10), 3000 * token);  // never more than there is
+  EXPECT_EQ(bytes("local(radius=1,dilation=1000000000)", 300, 300), 300 * token);
 }
 
 }  // namespace

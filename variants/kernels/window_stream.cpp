@@ -14,9 +14,8 @@ WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Pr
       dim_(problem.dim),
       value_dim_(problem.value_dim),
       scale_(static_cast<float>(problem.score_scale())),
-      sinks_(std::min(window.sinks, problem.keys)) {
-  const Index longest = (problem.keys + window.dilation - 1) / window.dilation;
-  ring_ = std::min(window.reach + 1, longest) * window.dilation;
+      sinks_(std::min(window.sinks, problem.keys)),
+      ring_(std::min((window.reach + 1) * window.dilation, problem.keys)) {
   keys_.resize(static_cast<std::size_t>((sinks_ + ring_) * dim_));
   values_.resize(static_cast<std::size_t>((sinks_ + ring_) * value_dim_));
   scratch_.resize(softmax_scratch_bytes(1, dim_, value_dim_, precision) + kArenaAlignment);
@@ -36,7 +35,7 @@ void WindowStream::step(const float* query, const float* key, const float* value
   std::array<KeySpan, 2> spans;
   KeyPlan plan(kept, spans, {});
   plan.all(0, std::min(read_, sinks_));
-  // The ring is a multiple of the dilation, so tokens that far apart keep their distance in it.
+  // A ring that comes round is a multiple of the dilation, so tokens that far apart stay so in it.
   if (own >= sinks_) plan.all(sinks_ + (own - sinks_) % window_.dilation, kept, window_.dilation);
 
   void* memory = scratch_.data();

@@ -36,7 +36,7 @@ class WindowStream final : public Stream {
   Index dim_, value_dim_;
   float scale_;
   Index sinks_;  ///< slots of the sinks; those of the ring follow
-  Index ring_;   ///< tokens in the ring, a multiple of the dilation
+  Index ring_;   ///< tokens in the ring: a multiple of the dilation, or all there will be
   Index read_ = 0;
   std::vector<float> keys_, values_;  ///< [sinks + ring, dim], [sinks + ring, value_dim]
   std::vector<std::byte> scratch_;
