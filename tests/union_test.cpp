@@ -80,7 +80,7 @@ TEST(Union, EqualsMaskedAttentionOverTheUnitedKeys) {
 TEST(Union, DrawsEachPatternsTensorsAndTakesTheLoadedOnes) {
   const Problem problem = square(64, false);
   VariantTrial trial("union(local(radius=1),random_pattern(keys=1,block=32))", problem);
-  const auto drawn = trial.tensors.integers("pattern1_keys");
+  const auto drawn = trial.tensors.integers("member1_keys");
   ASSERT_EQ(drawn.size(), 2U);
   const Sees sees = either(
       window(1), [&](Index i, Index j) { return j == drawn[static_cast<std::size_t>(i / 32)]; });

@@ -12,82 +12,16 @@
 // one only where two patterns may meet.
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <numeric>
 #include <optional>
-#include <stdexcept>
 #include <vector>
 
 #include "kernels/plan_pieces.h"
+#include "subquad/member_tensors.h"
 #include "subquad/registry.h"
 
 namespace subquad {
 namespace {
-
-/// The tensors of one pattern, which the union declares under its number.
-std::string own_name(std::size_t pattern, std::string_view name) {
-  return "pattern" + std::to_string(pattern) + "_" + std::string(name);
-}
-
-/// A view of the union's tensors. It makes names without allocating, because plans ask for them.
-class PatternTensors final : public Tensors {
- public:
-  PatternTensors(const Tensors& all, std::size_t pattern) : all_(all), pattern_(pattern) {}
-  ConstView matrix(std::string_view name) const override { return all_.matrix(Own(*this, name)); }
-  std::span<const std::int32_t> integers(std::string_view name) const override {
-    return all_.integers(Own(*this, name));
-  }
-  std::span<std::int32_t> choices(std::string_view name) const override {
-    return all_.choices(Own(*this, name));
-  }
-  View writable(std::string_view name) const override { return all_.writable(Own(*this, name)); }
-
- private:
-  class Own {
-   public:
-    Own(const PatternTensors& tensors, std::string_view name) {
-      constexpr std::string_view kPrefix = "pattern";
-      if (kPrefix.size() + 21 + name.size() > text_.size()) {
-        throw std::logic_error("the name of a tensor is too long: " + std::string(name));
-      }
-      char* at = std::copy(kPrefix.begin(), kPrefix.end(), text_.data());
-      at = std::to_chars(at, text_.data() + text_.size(), tensors.pattern_).ptr;
-      *at++ = '_';
-      length_ = static_cast<std::size_t>(std::copy(name.begin(), name.end(), at) - text_.data());
-    }
-    operator std::string_view() const { return {text_.data(), length_}; }
-
-   private:
-    std::array<char, 96> text_;
-    std::size_t length_;
-  };
-
-  const Tensors& all_;
-  std::size_t pattern_;
-};
-
-/// Declares the tensors of one pattern under the union's names.
-class PatternVisitor final : public TensorVisitor {
- public:
-  PatternVisitor(TensorVisitor& visit, std::size_t pattern) : visit_(visit), pattern_(pattern) {}
-
- protected:
-  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-              Sharing sharing, std::string_view doc) override {
-    visit_(own_name(pattern_, name), std::move(shape), std::move(initialiser), role, sharing, doc);
-  }
-  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-                Sharing sharing, std::string_view doc) override {
-    const std::string own = own_name(pattern_, name);
-    if (role == Role::choice) return visit_.choice(own, std::move(shape), doc);
-    visit_.integer(own, std::move(shape), std::move(initialiser), role, sharing, doc);
-  }
-
- private:
-  TensorVisitor& visit_;
-  std::size_t pattern_;
-};
 
 /// Finds out whether a pattern owns tensors.
 class TensorCount final : public TensorVisitor {
@@ -138,14 +72,14 @@ class Union final : public Restriction {
 
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
     for (std::size_t m = 0; m < patterns_.size(); ++m) {
-      PatternVisitor own(visit, m);
+      MemberTensorVisitor own(visit, m);
       patterns_[m]->tensors(problem, own);
     }
   }
 
   bool sees(const PlanCall& call, Index query, Index key) const override {
     for (std::size_t m = 0; m < patterns_.size(); ++m) {
-      const PatternTensors tensors(call.tensors, m);
+      const MemberTensors tensors(call.tensors, m);
       if (patterns_[m]->sees({call.problem, tensors}, query, key)) return true;
     }
     return false;
@@ -176,13 +110,13 @@ class Union final : public Restriction {
 
   Index list_rows(const PlanCall& call, std::span<std::int32_t> rows) const override {
     const Part part = other_part(call.problem, call.pass);
-    const PatternTensors tensors(call.tensors, part.pattern);
+    const MemberTensors tensors(call.tensors, part.pattern);
     return patterns_[part.pattern]->list_rows({call.problem, tensors, part.pass}, rows);
   }
 
   bool belongs(const PlanCall& call, Index query, Index key) const override {
     const auto shows = [&](const Part& part) {
-      const PatternTensors tensors(call.tensors, part.pattern);
+      const MemberTensors tensors(call.tensors, part.pattern);
       return patterns_[part.pattern]->belongs({call.problem, tensors, part.pass}, query, key);
     };
     bool found = for_each_joint(call.problem, shows);
@@ -291,7 +225,7 @@ class Union final : public Restriction {
   KeyPlan plan_of(const PlanCall& call, const Part& part, Rows queries, std::span<KeySpan> spans,
                   std::span<std::int32_t> singles, Arena& spare) const {
     KeyPlan plan(call.problem.keys, spans, singles, &spare);
-    const PatternTensors tensors(call.tensors, part.pattern);
+    const MemberTensors tensors(call.tensors, part.pattern);
     const std::size_t mark = spare.used();
     patterns_[part.pattern]->plan({call.problem, tensors, part.pass}, queries, plan);
     spare.rewind(mark);
