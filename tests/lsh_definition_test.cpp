@@ -72,6 +72,22 @@ std::vector<Index> chunks(const std::vector<Index>& buckets, Index length) {
   return result;
 }
 
+/// Where queries and keys are sorted apart: is key j, of the query's bucket, in the chunk as far
+/// along as the query's, or in the one before?
+bool is_as_far_along(const std::vector<Index>& queries, Index i, const std::vector<Index>& keys,
+                     Index j, Index length) {
+  const Index bucket = queries[i];
+  const auto count = [&](const std::vector<Index>& all, Index end) -> Index {
+    return std::count(all.begin(), all.begin() + end, bucket);
+  };
+  const auto n = static_cast<Index>(queries.size());
+  const auto chunk_count = [&](Index tokens) { return (tokens + length - 1) / length; };
+  const Index chunk =
+      count(queries, i) / length * chunk_count(count(keys, n)) / chunk_count(count(queries, n));
+  const Index of_key = count(keys, j) / length;
+  return of_key == chunk || of_key + 1 == chunk;
+}
+
 /// How often each pair is seen, [n, n].
 std::vector<Index> multiplicities(const Setting& setting, VariantTrial& trial) {
   const Index n = trial.problem.keys;
@@ -94,7 +110,11 @@ std::vector<Index> multiplicities(const Setting& setting, VariantTrial& trial) {
         if (trial.problem.causal && j > i) continue;
         if (!setting.across && queries[r][i] != keys[r][j]) continue;
         const Index back = query_chunks[i] > 0 ? query_chunks[i] - 1 : setting.wrap ? last : -1;
-        if (key_chunks[j] != query_chunks[i] && key_chunks[j] != back) continue;
+        if (!setting.shared && !setting.across) {
+          if (!is_as_far_along(queries[r], i, keys[r], j, setting.chunk)) continue;
+        } else if (key_chunks[j] != query_chunks[i] && key_chunks[j] != back) {
+          continue;
+        }
         Index& times = seen[i * n + j];
         times = setting.duplicates ? times + 1 : 1;
       }
@@ -259,6 +279,33 @@ TEST(Lsh, ManyBucketsAreFactorisedUnlessTold) {
   const Problem shorter = self_problem(512, 8, 5);  // 128
   EXPECT_EQ(VariantTrial("lsh(rounds=1,bucket=4)", shorter).forward(),
             VariantTrial("lsh(rounds=1,bucket=4,factorised=never)", shorter).forward());
+}
+
+TEST(Lsh, BucketsThatDifferInSizeStillMeet) {
+  // One feature, two buckets: three of four queries are positive, one of four keys is. Were chunks
+  // those of all, the last positive queries would look where negative keys lie.
+  VariantTrial trial("lsh(qk=separate,rounds=1,bucket=8,chunk=2)", self_problem(16, 1, 1));
+  for (Index i = 0; i < 16; ++i) {
+    trial.q(i, 0) = i < 12 ? 1.0f : -1.0f;
+    trial.k(i, 0) = i % 4 == 3 ? 1.0f : -1.0f;
+  }
+  trial.tensors.writable("rotations")(0, 0) = 1;
+  trial.forward();
+  const std::vector<double> weights = trial.weights();
+  const auto seen = [&](Index i) {
+    std::set<Index> keys;
+    for (Index j = 0; j < 16; ++j) {
+      if (weights[i * 16 + j] != 0) keys.insert(j);
+    }
+    return keys;
+  };
+  using Keys = std::set<Index>;
+  EXPECT_EQ(seen(0), (Keys{3, 7}));           // the first of 6 chunks: the first of 2
+  EXPECT_EQ(seen(5), (Keys{3, 7}));           // the third
+  EXPECT_EQ(seen(6), (Keys{3, 7, 11, 15}));   // the fourth: the second, and the one before
+  EXPECT_EQ(seen(11), (Keys{3, 7, 11, 15}));  // the last
+  EXPECT_EQ(seen(12), (Keys{0, 1}));          // the first of 2: the first of 6
+  EXPECT_EQ(seen(14), (Keys{5, 6, 8, 9}));    // the second: the fourth, and the one before
 }
 
 TEST(Lsh, RoundsOperandsWhereAskedTo) {

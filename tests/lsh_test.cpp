@@ -22,6 +22,7 @@ const char* const kExpressions[] = {
     "lsh(bucket=16,qk=separate)",
     "lsh(bucket=8,qk=separate,across_buckets=true,wrap=true,scale=none)",
     "lsh(bucket=5,qk=separate,duplicates=true,rounds=2)",
+    "lsh(bucket=30,qk=separate,chunk=4)",
 };
 
 std::string refusal(const std::string& expression, const Problem& problem) {

@@ -25,10 +25,12 @@
 // Different from the paper: `bucket` is the expected length of a bucket, of which there are then n
 // / bucket, rounded down to an even number, at least 2 (1 if bucket >= n), or to a product of two
 // even ones; chunk=0 is the paper's chunk, twice the expected length. qk=separate hashes keys and
-// queries apart, by the same rotations, sorts each, and lets query chunk c attend to key chunks c -
-// 1 and c; the self rule then has no object. With it, causal is refused: keys of the future would
-// have a say in which keys of the past share a chunk. Under qk=shared they have that say too: it is
-// how the method works.
+// queries apart, by the same rotations, and sorts each. A bucket lies elsewhere among keys than
+// among queries then, so chunks are cut in each bucket: of Q chunks of queries, number c attends to
+// number floor(c K / Q) of the K chunks of keys, and to the one before (with across_buckets, to
+// chunks c and c - 1 of all); the self rule has no object. With it, causal is refused: keys of the
+// future would have a say in which keys of the past share a chunk. Under qk=shared they have that
+// say too: it is how the method works.
 
 #include <algorithm>
 #include <charconv>
@@ -105,6 +107,10 @@ class Lsh final : public Variant {
     }
     if (problem.causal && qk == Qk::separate) {
       return "qk=separate cannot be causal: later keys decide which earlier ones share a chunk";
+    }
+    if (wrap && qk == Qk::separate && !across_buckets) {
+      return "qk=separate cuts chunks in each bucket, of which none is the first of all: wrap=true "
+             "needs across_buckets=true";
     }
     const std::string reason = subquad::refuses(precision_);
     return reason.empty() ? kernel(problem).refuses(problem) : reason;
@@ -221,7 +227,12 @@ class Lsh final : public Variant {
           key_buckets_(lsh.qk == Qk::shared ? query_buckets_
                                             : call.tensors.integers("key_buckets")),
           query_chunks_(chunks(query_buckets_, lsh.chunk_length(call.problem))),
-          key_chunks_(chunks(key_buckets_, lsh.chunk_length(call.problem))) {}
+          key_chunks_(chunks(key_buckets_, lsh.chunk_length(call.problem))) {
+      if (lsh.qk == Qk::separate && !lsh.across_buckets) {
+        chunk_each_bucket(lsh.direction_hash(call.problem).buckets(),
+                          lsh.chunk_length(call.problem));
+      }
+    }
 
     Index count(Index i, Index j) const {
       Index rounds = 0;
@@ -247,6 +258,23 @@ class Lsh final : public Variant {
         for (Index place = 0; place < n_; ++place) result[r * n_ + tokens[place]] = place / length;
       }
       return result;
+    }
+
+    /// Chunks of each bucket for itself, those of queries by the keys that are as far along.
+    void chunk_each_bucket(Index buckets, Index length) {
+      for (Index r = 0; r < lsh_.rounds; ++r) {
+        std::vector<Index> queries(static_cast<std::size_t>(buckets)), keys(queries.size());
+        for (Index j = 0; j < n_; ++j) {
+          query_chunks_[r * n_ + j] = queries[query_buckets_[r * n_ + j]]++ / length;
+          key_chunks_[r * n_ + j] = keys[key_buckets_[r * n_ + j]]++ / length;
+        }
+        const auto chunk_count = [&](Index size) { return (size + length - 1) / length; };
+        for (Index i = 0; i < n_; ++i) {
+          const Index bucket = query_buckets_[r * n_ + i];
+          Index& chunk = query_chunks_[r * n_ + i];
+          chunk = chunk * chunk_count(keys[bucket]) / chunk_count(queries[bucket]);
+        }
+      }
     }
 
     const Lsh& lsh_;

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/bucket_pairs-inl.h"
 #include "kernels/hashing.h"
 #include "kernels/prefetch-inl.h"
-#include "kernels/rowwise-inl.h"
 #include "kernels/streaming_softmax.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -27,95 +27,12 @@ struct Side {
   std::span<std::int32_t> cells;
 };
 
-/// What is known of the rounds that were before.
-struct Earlier {
-  Index rounds = 0;
-  Index n = 0;
-  std::span<const std::int32_t> cells;  ///< [rounds, n], of the queries
-  std::int32_t cells_per_bucket = 0;
-  std::int32_t last_chunk = 0;
-  bool wrap = false;
-
-  std::int32_t own(Index round, Index query) const { return cells[round * n + query]; }
-  /// The cell that a query sees beside its own; if there is none, a number that no key has.
-  std::int32_t back(std::int32_t own) const {
-    return wrap && own % cells_per_bucket == 0 ? own + last_chunk : own - 1;
-  }
-};
-
-/// Keys of a tile, ascending, and what scores with them are changed by.
-struct TileKeys {
-  std::span<const std::int32_t> tokens;
-  const float* factors = nullptr;       ///< [keys], of scores; null: 1
-  const std::int32_t* cells = nullptr;  ///< [earlier rounds, keys]
-};
-
-/// Keys of length 1, the self rule, and no pair twice.
-class PairRule final : public ScoreEdit {
- public:
-  PairRule(const TileKeys& keys, const Earlier& earlier, float self_penalty)
-      : keys_(keys), earlier_(earlier), self_penalty_(self_penalty) {}
-
-  void edit(Index query, std::span<const std::int32_t> keys, float* scores) const override {
-    const Index at = find(keys.front()), count = static_cast<Index>(keys.size());
-    if (keys_.factors != nullptr) normalise(query, at, count, scores);
-    if (earlier_.rounds > 0) drop_found(query, at, count, scores);
-  }
-
- private:
-  static constexpr Tag<float> d_{};
-  static constexpr hn::RebindToSigned<Tag<float>> di_{};
-
-  /// Where the keys of a block begin: mostly where they did for the query before.
-  Index find(std::int32_t token) const {
-    const auto& tokens = keys_.tokens;
-    if (tokens[found_] != token) {
-      found_ = std::lower_bound(tokens.begin(), tokens.end(), token) - tokens.begin();
-    }
-    return found_;
-  }
-
-  void normalise(Index query, Index at, Index count, float* scores) const {
-    const auto self = hn::Set(di_, static_cast<std::int32_t>(query));
-    const auto penalty = hn::Set(d_, self_penalty_);
-    for (Index j = 0; j < count; j += kLanes<float>) {
-      const Index left = std::min(kLanes<float>, count - j);
-      const auto tokens = load_first<std::int32_t>(keys_.tokens.data() + at + j, left, -1);
-      const auto is_self = hn::RebindMask(d_, hn::Eq(tokens, self));
-      const auto scaled = hn::Mul(load_first<float>(scores + j, left, 0),
-                                  load_first<float>(keys_.factors + at + j, left, 0));
-      store_first<float>(hn::Sub(scaled, hn::IfThenElseZero(is_self, penalty)), left, scores + j);
-    }
-  }
-
-  /// Pairs that an earlier round has found are not seen.
-  void drop_found(Index query, Index at, Index count, float* scores) const {
-    const auto nothing = hn::Set(d_, -std::numeric_limits<float>::infinity());
-    for (Index r = 0; r < earlier_.rounds; ++r) {
-      const std::int32_t own = earlier_.own(r, query);
-      const auto here = hn::Set(di_, own), before = hn::Set(di_, earlier_.back(own));
-      const std::int32_t* const cells = keys_.cells + r * keys_.tokens.size() + at;
-      for (Index j = 0; j < count; j += kLanes<float>) {
-        const Index left = std::min(kLanes<float>, count - j);
-        const auto cell = load_first<std::int32_t>(cells + j, left, -1);
-        const auto found = hn::RebindMask(d_, hn::Or(hn::Eq(cell, here), hn::Eq(cell, before)));
-        const auto score = load_first<float>(scores + j, left, 0);
-        store_first<float>(hn::IfThenElse(found, nothing, score), left, scores + j);
-      }
-    }
-  }
-
-  const TileKeys& keys_;
-  const Earlier& earlier_;
-  float self_penalty_;
-  mutable Index found_ = 0;
-};
-
 /// Extents that follow from the options and the problem.
 struct Extents {
   Index n, chunk, chunks, tile_rows;
   Index window;  ///< keys that a query sees at the most
   Index cells_per_bucket;
+  bool by_rank;          ///< chunks are cut in each bucket
   bool has_cells;        ///< cells are kept: to know what was found before, or to sort by chunk
   bool has_totals;       ///< rounds are merged
   Index earlier_rounds;  ///< rounds whose cells a tile looks at, at the most
@@ -129,6 +46,7 @@ struct Extents {
             std::min(softmax_tile_rows(problem.dim, problem.value_dim, options.precision), chunk)),
         window(std::min(2 * chunk, n)),
         cells_per_bucket(chunks + 1),
+        by_rank(!options.shared_keys && !options.across_buckets),
         has_cells(options.across_buckets || (options.rounds > 1 && !options.duplicates)),
         has_totals(options.rounds > 1),
         earlier_rounds(options.duplicates ? 0 : options.rounds - 1),
@@ -185,6 +103,7 @@ class Pass {
     for (Index round = 0; round < options_.rounds; ++round) {
       call_.run.parallel(options_.shared_keys ? 1 : 2,
                          [&](Index side, Worker&) { sort(side == 0 ? queries_ : keys_, round); });
+      if (extents_.by_rank && extents_.has_cells) number_by_rank(round);
       // A token is a query of one tile in each round: rounds one after the other merge in place.
       operands_.merge = round > 0;
       call_.run.parallel((extents_.chunks + task - 1) / task, [&](Index number, Worker& worker) {
@@ -209,12 +128,16 @@ class Pass {
                                 static_cast<std::size_t>(extents_.n));
   }
 
+  std::span<std::int32_t> cells_of(const Side& side, Index round) const {
+    return side.cells.subspan(static_cast<std::size_t>(round * extents_.n),
+                              static_cast<std::size_t>(extents_.n));
+  }
+
   void sort(const Side& side, Index round) const {
     const std::span<const std::int32_t> own = buckets(side, round);
     sort_by_bucket(own, side.order, side.ends.first(static_cast<std::size_t>(options_.buckets)));
-    if (!extents_.has_cells) return;
-    const std::span<std::int32_t> cells = side.cells.subspan(
-        static_cast<std::size_t>(round * extents_.n), static_cast<std::size_t>(extents_.n));
+    if (!extents_.has_cells || extents_.by_rank) return;
+    const std::span<std::int32_t> cells = cells_of(side, round);
     const auto per_bucket =
         static_cast<std::int32_t>(options_.across_buckets ? 0 : extents_.cells_per_bucket);
     for (Index chunk = 0; chunk < extents_.chunks; ++chunk) {
@@ -228,6 +151,25 @@ class Pass {
     if (options_.across_buckets) {
       sort_by_bucket(cells, side.order, side.ends.first(static_cast<std::size_t>(extents_.chunks)));
     }
+  }
+
+  /// Cells where chunks are cut in each bucket: a query's is that of the keys it is meant for.
+  void number_by_rank(Index round) const {
+    const std::span<std::int32_t> queries = cells_of(queries_, round);
+    const std::span<std::int32_t> keys = cells_of(keys_, round);
+    call_.run.parallel(options_.buckets, [&](Index number, Worker&) {
+      const auto bucket = static_cast<std::int32_t>(number);
+      const Index first = number * extents_.cells_per_bucket;
+      Index rank = 0;
+      for (const std::int32_t token : tokens(queries_, bucket_range(queries_, bucket))) {
+        const Index chunk = key_chunk(bucket, rank++ / extents_.chunk);
+        queries[token] = static_cast<std::int32_t>(first + chunk);
+      }
+      rank = 0;
+      for (const std::int32_t token : tokens(keys_, bucket_range(keys_, bucket))) {
+        keys[token] = static_cast<std::int32_t>(first + rank++ / extents_.chunk);
+      }
+    });
   }
 
   /// Factors that scale queries to length 1; 0 for one of length 0.
@@ -257,12 +199,23 @@ class Pass {
   /// Sorted places [begin, end).
   struct Range {
     Index begin, end;
+    Index size() const { return end - begin; }
     Range within(const Range& other) const {
       return {std::max(begin, other.begin), std::max(begin, std::min(end, other.end))};
     }
   };
-  Range chunk_range(Index first, Index last) const {
-    return {first * extents_.chunk, std::min((last + 1) * extents_.chunk, extents_.n)};
+  /// Chunks of a range that is cut from its beginning.
+  Range chunk_of(const Range& whole, Index chunk) const {
+    const Index begin = whole.begin + chunk * extents_.chunk;
+    return {begin, std::min(begin + extents_.chunk, whole.end)};
+  }
+  Index chunks_of(const Range& whole) const {
+    return (whole.size() + extents_.chunk - 1) / extents_.chunk;
+  }
+  /// Where chunks are cut in each bucket: the chunk of keys for a chunk of queries, as far along.
+  Index key_chunk(std::int32_t bucket, Index query_chunk) const {
+    return query_chunk * chunks_of(bucket_range(keys_, bucket)) /
+           chunks_of(bucket_range(queries_, bucket));
   }
   Range bucket_range(const Side& side, std::int32_t bucket) const {
     return {bucket == 0 ? 0 : side.ends[bucket - 1], side.ends[bucket]};
@@ -276,32 +229,38 @@ class Pass {
   /// Keys that the queries of a chunk see, in their bucket where that matters; ascending. Returns
   /// how many they are.
   Index list_keys(Index chunk, std::int32_t bucket, std::span<std::int32_t> list) const {
+    const Range all{0, extents_.n};
+    const Range bucket_keys = options_.across_buckets ? all : bucket_range(keys_, bucket);
+    const Range& cut = extents_.by_rank ? bucket_keys : all;
     const Index last = extents_.chunks - 1;
     const bool wrapped = options_.wrap && chunk == 0 && last > 0;
-    const Range before = wrapped      ? chunk_range(last, last)
+    const Range before = wrapped      ? chunk_of(cut, last)
                          : chunk == 0 ? Range{0, 0}
-                                      : chunk_range(chunk - 1, chunk - 1);
-    std::span<const std::int32_t> one, other;
-    if (options_.across_buckets) {
-      one = tokens(keys_, before);
-      other = tokens(keys_, chunk_range(chunk, chunk));
-    } else {
-      const Range whole = bucket_range(keys_, bucket);
-      one = tokens(keys_, whole.within(before));
-      other = tokens(keys_, whole.within(chunk_range(chunk, chunk)));
-    }
+                                      : chunk_of(cut, chunk - 1);
+    const auto one = tokens(keys_, bucket_keys.within(before));
+    const auto other = tokens(keys_, bucket_keys.within(chunk_of(cut, chunk)));
     return std::merge(one.begin(), one.end(), other.begin(), other.end(), list.begin()) -
            list.begin();
   }
 
+  /// The tiles that begin in a chunk of all queries.
   void attend(Index round, Index chunk, Worker& worker) const {
-    const Range whole = chunk_range(chunk, chunk);
+    const Range all{0, extents_.n}, whole = chunk_of(all, chunk);
     for (Index begin = whole.begin; begin < whole.end;) {
       const std::int32_t bucket = buckets(queries_, round)[queries_.order[begin]];
-      const Index end =
-          options_.across_buckets ? whole.end : bucket_range(queries_, bucket).within(whole).end;
-      attend_alike(round, chunk, bucket, {begin, end}, worker);
-      begin = end;
+      Range tile = whole;
+      Index of_keys = chunk;
+      if (extents_.by_rank) {
+        const Range in_bucket = bucket_range(queries_, bucket);
+        const Index number = chunks_of({in_bucket.begin, begin});  // the first from here on
+        tile = chunk_of(in_bucket, number);
+        of_keys = key_chunk(bucket, number);
+        if (tile.size() > 0 && tile.begin >= whole.end) return;
+      } else if (!options_.across_buckets) {
+        tile = {begin, bucket_range(queries_, bucket).within(whole).end};
+      }
+      if (tile.size() > 0) attend_alike(round, of_keys, bucket, tile, worker);
+      begin = tile.end;
     }
   }
 

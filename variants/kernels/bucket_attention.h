@@ -14,6 +14,10 @@ namespace subquad {
 /// attend to keys of the same chunk and of the one before that lie in their bucket. Rounds merge by
 /// their log-sum-exp.
 ///
+/// Where queries and keys are sorted apart, a bucket lies elsewhere among keys than among queries,
+/// and chunks are cut in each bucket anew: of Q chunks of queries, number c attends to the chunk of
+/// keys as far along, floor(c K / Q) of K, and to the one before. (Across buckets, chunks of all.)
+///
 /// Where a pair is to count once, the first round that finds it has it: the same sum as where each
 /// of N rounds counts it with weight 1 / N.
 ///
