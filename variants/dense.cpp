@@ -81,14 +81,12 @@ class Dense final : public Variant {
   }
 
   Cost cost(const Problem& problem) const override {
-    const double pairs = problem.pairs();
-    const Index key_elements = keys_ == Keys::given ? problem.keys * problem.dim : 0;
-    const Index elements = problem.queries * (problem.dim + problem.value_dim) + key_elements +
-                           problem.keys * problem.value_dim;
-    return {
-        .useful = {.multiply_adds = pairs * static_cast<double>(problem.dim + problem.value_dim),
-                   .exponentials = pairs},
-        .bytes = sizeof(float) * static_cast<double>(elements)};
+    Cost cost = softmax_cost(problem, problem.pairs());
+    // Keys that are made of the queries are not read.
+    if (keys_ != Keys::given) {
+      cost.bytes -= sizeof(float) * static_cast<double>(problem.keys * problem.dim);
+    }
+    return cost;
   }
 
   void forward(const Call& call) const override {

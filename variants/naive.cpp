@@ -44,12 +44,7 @@ class Naive final : public Variant {
   }
 
   Cost cost(const Problem& problem) const override {
-    const double pairs = problem.pairs();
-    const Index elements = (problem.queries + problem.keys) * (problem.dim + problem.value_dim);
-    return {
-        .useful = {.multiply_adds = pairs * static_cast<double>(problem.dim + problem.value_dim),
-                   .exponentials = pairs},
-        .bytes = sizeof(float) * static_cast<double>(elements)};
+    return softmax_cost(problem, problem.pairs());
   }
 
   void forward(const Call& call) const override {

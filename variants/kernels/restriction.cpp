@@ -212,11 +212,7 @@ Scratch Restriction::scratch(const Problem& problem) const {
 }
 
 Cost Restriction::cost(const Problem& problem) const {
-  const double seen = pairs(problem);
-  const Index inputs = (problem.queries + problem.keys) * (problem.dim + problem.value_dim);
-  return {.useful = {.multiply_adds = seen * static_cast<double>(problem.dim + problem.value_dim),
-                     .exponentials = seen},
-          .bytes = sizeof(float) * static_cast<double>(inputs)};
+  return softmax_cost(problem, pairs(problem));
 }
 
 void Restriction::forward(const Call& call) const {

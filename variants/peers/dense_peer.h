@@ -30,12 +30,7 @@ class DensePeer : public Variant {
   bool gives_log_sum_exp() const override { return true; }
 
   Cost cost(const Problem& problem) const override {
-    const double pairs = problem.pairs();
-    const Index elements = (problem.queries + problem.keys) * (problem.dim + problem.value_dim);
-    return {
-        .useful = {.multiply_adds = pairs * static_cast<double>(problem.dim + problem.value_dim),
-                   .exponentials = pairs},
-        .bytes = sizeof(float) * static_cast<double>(elements)};
+    return softmax_cost(problem, problem.pairs());
   }
 
   /// out_i = sum_j softmax_j(scale q_i . k_j) v_j over the keys that query i sees.

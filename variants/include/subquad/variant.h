@@ -49,6 +49,15 @@ struct Cost {
   bool exact = true;  ///< false: an upper bound, because the work depends on the data
 };
 
+/// Softmax attention over so many pairs of query and key: a dot product, an exponential and a
+/// weighted value each.
+inline Cost softmax_cost(const Problem& problem, double pairs) {
+  const Index elements = (problem.queries + problem.keys) * (problem.dim + problem.value_dim);
+  return {.useful = {.multiply_adds = pairs * static_cast<double>(problem.dim + problem.value_dim),
+                     .exponentials = pairs},
+          .bytes = sizeof(float) * static_cast<double>(elements)};
+}
+
 /// Inputs of `forward`. Views that the variant does not consume are empty.
 struct Call {
   const Problem& problem;
