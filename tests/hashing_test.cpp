@@ -142,6 +142,21 @@ TEST(Hashing, ANanAmongProjectionsIsNeverTheLargest) {
   EXPECT_EQ(hash({infinity}, {0, -1, 2}, 1), (std::vector<std::int32_t>{4}));
 }
 
+TEST(Hashing, InverseLengthsScaleRowsToOne) {
+  std::vector<float> rows = normals(12 * 19, 10);
+  std::fill_n(rows.begin(), 19, 0.0f);
+  // Squares of these would not be floats.
+  for (int c = 0; c < 19; ++c) rows[19 + c] *= 1e25f, rows[38 + c] *= 1e-25f;
+  std::vector<float> factors(12);
+  inverse_lengths({rows.data(), 12, 19}, factors);
+  EXPECT_EQ(factors[0], 0);
+  for (Index i = 1; i < 12; ++i) {
+    double squares = 0;
+    for (Index c = 0; c < 19; ++c) squares += double{rows[i * 19 + c]} * rows[i * 19 + c];
+    EXPECT_NEAR(factors[i] * std::sqrt(squares), 1, 1e-7);
+  }
+}
+
 TEST(Hashing, SortsByBucketThenPosition) {
   Generator random(7);
   std::vector<std::int32_t> buckets, order(500), ends(13);

@@ -131,6 +131,7 @@ class Lsh final : public Variant {
 
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch = kernel(problem).scratch(problem);
+    if (qk == Qk::shared) scratch.shared<float>(problem.queries);
     scratch.worker_bytes = std::max(
         scratch.worker_bytes,
         direction_hash(problem).scratch_bytes(std::min(kHashRows, problem.queries), problem.dim));
@@ -159,14 +160,16 @@ class Lsh final : public Variant {
 
   void forward(const Call& call) const override {
     const std::span<std::int32_t> queries = call.tensors.choices("query_buckets");
-    hash(call, call.q, queries);
     if (qk == Qk::shared) {
-      kernel(call.problem).forward(call, queries, queries);
+      const std::span<float> factors = call.run.shared().take<float>(call.problem.queries);
+      hash(call, call.q, queries, factors);
+      kernel(call.problem).forward(call, queries, queries, factors);
       return;
     }
     const std::span<std::int32_t> keys = call.tensors.choices("key_buckets");
-    hash(call, call.k, keys);
-    kernel(call.problem).forward(call, queries, keys);
+    hash(call, call.q, queries, {});
+    hash(call, call.k, keys, {});
+    kernel(call.problem).forward(call, queries, keys, {});
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -329,19 +332,22 @@ class Lsh final : public Variant {
             .precision = precision_};
   }
 
-  /// Buckets of all rows in all rounds, [rounds, rows].
-  void hash(const Call& call, ConstView rows, std::span<std::int32_t> buckets) const {
+  /// Buckets of all rows in all rounds, [rounds, rows], and what scales rows to length 1, where
+  /// there is room for it.
+  void hash(const Call& call, ConstView rows, std::span<std::int32_t> buckets,
+            std::span<float> factors) const {
     const DirectionHash hashes = direction_hash(call.problem);
-    if (hashes.buckets() == 1) {
-      std::fill(buckets.begin(), buckets.end(), 0);
-      return;
-    }
-    const ConstView rotations(call.tensors.matrix("rotations").data, call.problem.dim,
-                              rounds * hashes.directions());
+    const bool one_bucket = hashes.buckets() == 1;
+    if (one_bucket) std::fill(buckets.begin(), buckets.end(), 0);
+    const ConstView rotations(one_bucket ? nullptr : call.tensors.matrix("rotations").data,
+                              call.problem.dim, rounds * hashes.directions());
     call.run.parallel((rows.rows + kHashRows - 1) / kHashRows, [&](Index tile, Worker& worker) {
       const Index begin = tile * kHashRows;
-      hashes(rows.row_range(begin, std::min(kHashRows, rows.rows - begin)), rotations,
-             buckets.data() + begin, rows.rows, worker);
+      const ConstView part = rows.row_range(begin, std::min(kHashRows, rows.rows - begin));
+      if (!factors.empty()) {
+        inverse_lengths(part, factors.subspan(static_cast<std::size_t>(begin)));
+      }
+      if (!one_bucket) hashes(part, rotations, buckets.data() + begin, rows.rows, worker);
     });
   }
 

@@ -1,7 +1,6 @@
 #include "kernels/bucket_attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "kernels/bucket_pairs-inl.h"
@@ -63,12 +62,12 @@ struct Extents {
 class Pass {
  public:
   Pass(const BucketAttention& options, const Call& call,
-       std::span<const std::int32_t> query_buckets, std::span<const std::int32_t> key_buckets)
-      : options_(options), call_(call), extents_(options, call.problem) {
+       std::span<const std::int32_t> query_buckets, std::span<const std::int32_t> key_buckets,
+       std::span<const float> factors)
+      : options_(options), call_(call), extents_(options, call.problem), factors_(factors) {
     Arena& arena = call.run.shared();
     queries_ = take_side(arena, query_buckets);
     keys_ = options.shared_keys ? queries_ : take_side(arena, key_buckets);
-    if (options.shared_keys) factors_ = arena.take<float>(extents_.n);
     operands_ = {.q = call.q,
                  .k = options.shared_keys ? call.q : call.k,
                  .v = call.v,
@@ -91,14 +90,12 @@ class Pass {
           .shared<std::int32_t>(std::max(options.buckets, extents.chunks))
           .shared<std::int32_t>(extents.has_cells ? options.rounds * extents.n : 0);
     }
-    scratch.shared<float>(options.shared_keys ? extents.n : 0);
     scratch.shared<float>(extents.has_totals ? extents.n : 0);
     scratch.worker_bytes = extents.worker_bytes;
     return scratch;
   }
 
   void run() {
-    if (options_.shared_keys) measure_lengths();
     const Index task = std::max<Index>(1, kTaskTokens / extents_.chunk);
     for (Index round = 0; round < options_.rounds; ++round) {
       call_.run.parallel(options_.shared_keys ? 1 : 2,
@@ -170,30 +167,6 @@ class Pass {
         keys[token] = static_cast<std::int32_t>(first + rank++ / extents_.chunk);
       }
     });
-  }
-
-  /// Factors that scale queries to length 1; 0 for one of length 0.
-  void measure_lengths() const {
-    constexpr Index kRows = 512;
-    call_.run.parallel((extents_.n + kRows - 1) / kRows, [&](Index tile, Worker&) {
-      const Index end = std::min((tile + 1) * kRows, extents_.n);
-      for (Index i = tile * kRows; i < end; ++i) {
-        const double squares = sum_of_squares(call_.q.row(i), call_.q.cols);
-        factors_[i] = squares == 0 ? 0.0f : static_cast<float>(1 / std::sqrt(squares));
-      }
-    });
-  }
-
-  static double sum_of_squares(const float* row, Index count) {
-    const Tag<double> d;
-    const hn::Rebind<float, Tag<double>> floats;
-    auto sum = hn::Zero(d);
-    for (Index c = 0; c < count; c += kLanes<double>) {
-      const auto first = hn::FirstN(floats, static_cast<std::size_t>(count - c));
-      const auto value = hn::PromoteTo(d, hn::MaskedLoad(first, floats, row + c));
-      sum = hn::MulAdd(value, value, sum);
-    }
-    return hn::GetLane(hn::SumOfLanes(d, sum));
   }
 
   /// Sorted places [begin, end).
@@ -323,8 +296,8 @@ class Pass {
   const BucketAttention& options_;
   const Call& call_;
   Extents extents_;
+  std::span<const float> factors_;  ///< that scale queries to length 1
   Side queries_, keys_;
-  std::span<float> factors_;  ///< that scale queries to length 1
   SoftmaxOperands operands_;
 };
 
@@ -342,8 +315,9 @@ Scratch BucketAttention::scratch(const Problem& problem) const {
 }
 
 void BucketAttention::forward(const Call& call, std::span<const std::int32_t> query_buckets,
-                              std::span<const std::int32_t> key_buckets) const {
-  HWY_NAMESPACE::Pass(*this, call, query_buckets, key_buckets).run();
+                              std::span<const std::int32_t> key_buckets,
+                              std::span<const float> query_factors) const {
+  HWY_NAMESPACE::Pass(*this, call, query_buckets, key_buckets, query_factors).run();
 }
 
 }  // namespace subquad

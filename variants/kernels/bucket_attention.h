@@ -39,10 +39,12 @@ struct BucketAttention {
   /// Why so many chunks and buckets cannot be told apart, or empty.
   std::string refuses(const Problem& problem) const;
   Scratch scratch(const Problem& problem) const;
-  /// Buckets are [rounds, n]; with shared keys both spans are the same one. Writes `out` and
+  /// Buckets are [rounds, n]; with shared keys both spans are the same one, and `query_factors` [n]
+  /// scale queries to length 1 (hashing.h); otherwise they are empty. Writes `out` and
   /// `row_log_sum_exp` of the call; a query that finds no key gets 0 and -infinity.
   void forward(const Call& call, std::span<const std::int32_t> query_buckets,
-               std::span<const std::int32_t> key_buckets) const;
+               std::span<const std::int32_t> key_buckets,
+               std::span<const float> query_factors) const;
 };
 
 }  // namespace subquad

@@ -1,6 +1,7 @@
 #include "kernels/hashing.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -45,6 +46,19 @@ void look_at(const float* projections, Index count, Index offset, Index directio
   best.magnitude = magnitude;
   best.value =
       static_cast<std::int32_t>(offset + place + (projections[place] < 0 ? directions : 0));
+}
+
+/// In double, so that lengths far from 1 neither overflow nor vanish.
+double sum_of_squares(const float* row, Index count) {
+  const Tag<double> d;
+  const hn::Rebind<float, Tag<double>> floats;
+  auto sum = hn::Zero(d);
+  for (Index c = 0; c < count; c += kLanes<double>) {
+    const auto first = hn::FirstN(floats, static_cast<std::size_t>(count - c));
+    const auto value = hn::PromoteTo(d, hn::MaskedLoad(first, floats, row + c));
+    sum = hn::MulAdd(value, value, sum);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 }  // namespace
@@ -93,6 +107,13 @@ void DirectionHash::operator()(ConstView rows, ConstView rotations, std::int32_t
     }
   }
   worker.scratch.rewind(mark);
+}
+
+void inverse_lengths(ConstView rows, std::span<float> factors) {
+  for (Index i = 0; i < rows.rows; ++i) {
+    const double squares = HWY_STATIC_DISPATCH(sum_of_squares)(rows.row(i), rows.cols);
+    factors[i] = squares == 0 ? 0.0f : static_cast<float>(1 / std::sqrt(squares));
+  }
 }
 
 void sort_by_bucket(std::span<const std::int32_t> buckets, std::span<std::int32_t> order,

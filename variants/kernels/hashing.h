@@ -32,6 +32,9 @@ struct DirectionHash {
   std::size_t scratch_bytes(Index rows, Index dim) const;
 };
 
+/// What scales each row to length 1; 0 for a row of zeros.
+void inverse_lengths(ConstView rows, std::span<float> factors);
+
 /// Writes the numbers 0 ... buckets.size() - 1 sorted by (bucket, number), by counting. Buckets lie
 /// in [0, ends.size()); afterwards ends[b] is the place after the last number of bucket b.
 void sort_by_bucket(std::span<const std::int32_t> buckets, std::span<std::int32_t> order,
