@@ -248,8 +248,9 @@ class Pass {
     KeyPlan plan(extents_.n, {}, arena.take<std::int32_t>(extents_.window));
     plan.single(found);
 
-    // (Likewise for queries, keys and values costs at 4096 tokens what it saves at 65536.)
-    if (operands_.merge) prefetch_rows(call_.out, tokens(queries_, queries));
+    // (The same for keys and values costs as much at 4096 tokens as it saves at 65536.)
+    prefetch_rows(call_.q, tokens(queries_, queries));
+    prefetch_rows(call_.out, tokens(queries_, queries));
 
     const Earlier earlier = earlier_rounds(round);
     const TileKeys keys = tile_keys(found, earlier, arena);

@@ -154,7 +154,8 @@ class Pass {
 
   void attend(const Square& square, Index block, Numbers queries, Worker& worker) const {
     reserve(worker);
-    if (operands_.merge) prefetch_rows(call_.out, queries);
+    prefetch_rows(call_.q, queries);
+    prefetch_rows(call_.out, queries);
     const Numbers own = square.part(square.keys, block).of(square.keys.of(Numbers(keys_.order)));
     const Numbers drawn = drawn_.empty() ? drawn_ : shape_.samples_of(square, drawn_);
     const auto most = static_cast<Index>(own.size() + drawn.size());
