@@ -72,16 +72,15 @@ class SoftmaxTile {
   void finish() {
     for (Index i = 0; i < rows_.count; ++i) {
       const double sum = row_sum(i);
-      const double log_sum_exp = kLn2 * (static_cast<double>(maxima_[i]) + std::log2(sum));
       if (inputs_.merge) {
-        merge(i, sum, log_sum_exp);
+        merge(i, sum);
         continue;
       }
       // No key seen: the sum is 0, and so are the outputs.
       const auto factor = hn::Set(d_, sum == 0 ? T{0} : static_cast<T>(1 / sum));
       write_row(i, [&](auto value, const T*, Index) { return hn::Mul(value, factor); });
       if (inputs_.row_log_sum_exp != nullptr) {
-        inputs_.row_log_sum_exp[rows_[i]] = static_cast<T>(log_sum_exp);
+        inputs_.row_log_sum_exp[rows_[i]] = static_cast<T>(log_sum_exp(i, sum));
       }
     }
   }
@@ -117,13 +116,17 @@ class SoftmaxTile {
     }
   }
 
+  double log_sum_exp(Index row, double sum) const {
+    return kLn2 * (static_cast<double>(maxima_[row]) + std::log2(sum));
+  }
+
   /// With the result over other keys, each weighted by its share of the whole.
-  void merge(Index row, double sum, double log_sum_exp) {
+  void merge(Index row, double sum) {
     T& whole = inputs_.row_log_sum_exp[rows_[row]];
     if (sum == 0) return;  // nothing is added
-    const double before = static_cast<double>(whole);
-    const double larger = std::max(before, log_sum_exp);
-    const double kept = std::exp(before - larger), added = std::exp(log_sum_exp - larger);
+    const double before = static_cast<double>(whole), own = log_sum_exp(row, sum);
+    const double larger = std::max(before, own);
+    const double kept = std::exp(before - larger), added = std::exp(own - larger);
     const auto keep = hn::Set(d_, static_cast<T>(kept / (kept + added)));
     const auto factor = hn::Set(d_, static_cast<T>(added / (kept + added) / sum));
     write_row(row, [&](auto value, const T* old, Index count) {
