@@ -215,6 +215,31 @@ TEST(Routing, SeveralClustersAreAveragedAndNotOneSoftmax) {
   EXPECT_FLOAT_EQ(trial.forward()[0], 0.5f);
 }
 
+// A key that several clusters show is one key of the mass that is kept.
+TEST(Routing, LogSumExpCountsEachKeyOnce) {
+  const Problem problem{.queries = 40, .keys = 40, .dim = 8, .value_dim = 8, .causal = true};
+  VariantTrial trial("routing(clusters=4,window=25)", problem);
+  trial.forward();
+  const auto queries = choice(trial, "query_members"), keys = choice(trial, "key_members");
+  for (Index i = 0; i < problem.queries; ++i) {
+    std::vector<bool> seen(40);
+    for (std::size_t at = 0; at < queries.size(); ++at) {
+      if (queries[at] != i) continue;
+      for (std::size_t k = at / 25 * 25; k < (at / 25 + 1) * 25; ++k) seen[keys[k]] = keys[k] <= i;
+    }
+    if (std::find(seen.begin(), seen.end(), true) == seen.end()) seen[i] = true;
+    double sum = 0;
+    for (Index j = 0; j < problem.keys; ++j) {
+      double dot = 0;
+      for (Index c = 0; c < 8; ++c) {
+        dot += static_cast<double>(trial.q(i, c)) * static_cast<double>(trial.k(j, c));
+      }
+      if (seen[j]) sum += std::exp(dot / std::sqrt(8.0));
+    }
+    EXPECT_NEAR(trial.log_sum_exp[i], std::log(sum), 1e-5) << i;
+  }
+}
+
 TEST(Routing, OneClusterIsItsDenseTarget) {
   for (const bool causal : {false, true}) {
     for (const char* qk : {"separate", "shared"}) {

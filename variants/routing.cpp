@@ -88,6 +88,8 @@ class Routing final : public Variant {
   }
   std::string exact_when(const Problem&) const override { return "clusters=1,window=0"; }
   Consumes consumes() const override { return {.k = qk == Qk::separate}; }
+  /// Over the keys that a query sees in any of its clusters: what dropped mass is about.
+  bool gives_log_sum_exp() const override { return true; }
   std::string refuses(const Problem& problem) const override {
     if (qk == Qk::shared && !problem.self_attention()) {
       return "qk=shared needs as many queries as keys, and the first query to be the first key";
@@ -166,6 +168,9 @@ class Routing final : public Variant {
   void reference(const ReferenceCall& call) const override {
     const std::vector<std::vector<Index>> found = clusters_of_queries(call);
     naive_outputs(call, [&](Index i, double* row) { average(call, i, found[i], row); });
+    for (Index i = 0; i < call.problem.queries && call.row_log_sum_exp != nullptr; ++i) {
+      call.row_log_sum_exp[i] = union_log_sum_exp(call, i, found[i]);
+    }
   }
 
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
@@ -270,20 +275,43 @@ class Routing final : public Variant {
     if (softmaxes == 0 && unrouted == Unrouted::self && own < keys) row[own] = 1;
   }
 
+  double score(const ReferenceCall& call, Index query, Index key) const {
+    const double* const row = qk == Qk::shared ? call.q.row(key) : call.k.row(key);
+    double dot = 0, squares = 0;
+    for (Index c = 0; c < call.q.cols; ++c) {
+      dot += call.q(query, c) * row[c];
+      squares += row[c] * row[c];
+    }
+    if (qk == Qk::shared) dot = squares == 0 ? 0 : dot / std::sqrt(squares);
+    return call.problem.score_scale() * dot;
+  }
+
+  /// For the reference: over the keys that a query sees in at least one of its clusters.
+  double union_log_sum_exp(const ReferenceCall& call, Index query,
+                           const std::vector<Index>& found) const {
+    const Index count = taken(call.problem.keys, call.problem), own = call.problem.position(query);
+    const auto members = call.tensors.integers(qk == Qk::shared ? "query_members" : "key_members");
+    std::vector<bool> seen(static_cast<std::size_t>(call.problem.keys));
+    for (const Index cluster : found) {
+      for (Index at = cluster * count; at < (cluster + 1) * count; ++at) {
+        seen[members[at]] = call.problem.sees(query, members[at]);
+      }
+    }
+    const bool alone = std::find(seen.begin(), seen.end(), true) == seen.end();
+    if (alone && unrouted == Unrouted::self && own < call.problem.keys) seen[own] = true;
+    std::vector<double> scores;
+    for (Index j = 0; j < call.problem.keys; ++j) {
+      if (seen[j]) scores.push_back(score(call, query, j));
+    }
+    return scores.empty() ? -INFINITY : naive_softmax(scores);
+  }
+
   /// Adds the softmax over those of `keys` that the query sees; returns whether there are any.
   bool add_softmax(const ReferenceCall& call, Index query, std::span<const std::int32_t> keys,
                    double* row) const {
     std::vector<double> scores(keys.size(), -INFINITY);
     for (std::size_t at = 0; at < keys.size(); ++at) {
-      if (!call.problem.sees(query, keys[at])) continue;
-      const double* const key = qk == Qk::shared ? call.q.row(keys[at]) : call.k.row(keys[at]);
-      double dot = 0, squares = 0;
-      for (Index c = 0; c < call.q.cols; ++c) {
-        dot += call.q(query, c) * key[c];
-        squares += key[c] * key[c];
-      }
-      if (qk == Qk::shared) dot = squares == 0 ? 0 : dot / std::sqrt(squares);
-      scores[at] = call.problem.score_scale() * dot;
+      if (call.problem.sees(query, keys[at])) scores[at] = score(call, query, keys[at]);
     }
     if (std::isinf(naive_softmax(scores))) return false;
     for (std::size_t at = 0; at < keys.size(); ++at) row[keys[at]] += scores[at];

@@ -63,8 +63,22 @@ class Pass {
     call_.run.parallel(options_.groups * tiles, [&](Index index, Worker& worker) {
       attend(index / tiles, index % tiles, worker);
     });
-    call_.run.parallel((problem_.queries + kAverageRows - 1) / kAverageRows,
-                       [&](Index tile, Worker& worker) { average(tile, worker); });
+    const Index averages = (problem_.queries + kAverageRows - 1) / kAverageRows;
+    call_.run.parallel(averages, [&](Index tile, Worker& worker) { average(tile, worker); });
+    if (call_.row_log_sum_exp == nullptr) return;
+    call_.run.parallel(averages, [&](Index tile, Worker& worker) {
+      const Index end = std::min((tile + 1) * kAverageRows, problem_.queries);
+      for (Index i = tile * kAverageRows; i < end; ++i) weigh_union(i, worker);
+    });
+  }
+
+  /// Memory of a worker that sums over the union of a query's groups.
+  static Scratch union_scratch(const Problem& problem) {
+    Scratch scratch;
+    for (int list = 0; list < 3; ++list) scratch.worker<std::int32_t>(problem.keys);
+    scratch.worker<float>(problem.value_dim);
+    scratch.worker_bytes += softmax_scratch_bytes(1, problem.dim, problem.value_dim);
+    return scratch;
   }
 
  private:
@@ -99,11 +113,47 @@ class Pass {
     streaming_softmax(operands, {0, rows}, plan, hides ? &causality : nullptr, worker);
   }
 
+  /// Log-sum-exp of one query over all keys that its groups show it, each counted once. Outputs are
+  /// averages over groups, so this is a pass of its own, for those who ask.
+  void weigh_union(Index query, Worker& worker) const {
+    const std::size_t mark = worker.scratch.used();
+    std::span<std::int32_t> seen = worker.scratch.take<std::int32_t>(problem_.keys);
+    std::span<std::int32_t> other = worker.scratch.take<std::int32_t>(problem_.keys);
+    const Index own = problem_.position(query);
+    Index count = 0;
+    for (Index group = 0; group < options_.groups; ++group) {
+      const Members queries = members_of(query_members_, group, options_.group_queries);
+      if (!std::binary_search(queries.begin(), queries.end(), query)) continue;
+      const Members keys = members_of(key_members_, group, options_.group_keys);
+      const auto end =
+          problem_.causal ? std::upper_bound(keys.begin(), keys.end(), own) : keys.end();
+      count = std::set_union(seen.begin(), seen.begin() + count, keys.begin(), end, other.begin()) -
+              other.begin();
+      std::swap(seen, other);
+    }
+    if (count == 0 && options_.self_if_alone && own < problem_.keys) {
+      seen[count++] = static_cast<std::int32_t>(own);
+    }
+    KeyPlan plan(problem_.keys, {}, worker.scratch.take<std::int32_t>(problem_.keys));
+    plan.single(seen.first(static_cast<std::size_t>(count)));
+    const SoftmaxOperands operands{.q = call_.q.row_range(query, 1),
+                                   .k = keys_,
+                                   .v = call_.v,
+                                   .out = worker.scratch.take_matrix(1, problem_.value_dim),
+                                   .row_log_sum_exp = call_.row_log_sum_exp + query,
+                                   .scale = static_cast<float>(options_.scale)};
+    streaming_softmax(operands, {0, 1}, plan, nullptr, worker);
+    worker.scratch.rewind(mark);
+  }
+
   /// Groups one after the other, so that sums do not depend on threads.
   void average(Index tile, Worker& worker) const {
     const Index begin = tile * kAverageRows;
     const Index rows = std::min(kAverageRows, problem_.queries - begin);
     const View out = call_.out.row_range(begin, rows);
+    // What is taken shall not depend on whether anybody asks for log-sum-exps.
+    worker.scratch.take<std::byte>(static_cast<Index>(union_scratch(problem_).worker_bytes));
+    worker.scratch.rewind(0);
     const std::span<std::int32_t> counts = worker.scratch.take<std::int32_t>(rows);
     std::fill(counts.begin(), counts.end(), 0);
     for (Index i = 0; i < rows; ++i) std::fill_n(out.row(i), out.cols, 0.0f);
@@ -150,7 +200,8 @@ Scratch GroupAttention::scratch(const Problem& problem) const {
   Scratch scratch = Scratch()
                         .shared<float>(groups * group_queries * problem.value_dim)
                         .shared<float>(groups * group_queries);
-  scratch.worker_bytes = std::max(attending.worker_bytes, averaging.worker_bytes);
+  scratch.worker_bytes = std::max(
+      {attending.worker_bytes, averaging.worker_bytes, Pass::union_scratch(problem).worker_bytes});
   return scratch;
 }
 

@@ -20,7 +20,8 @@ struct GroupAttention {
 
   Scratch scratch(const Problem& problem) const;
   /// `query_members` is [groups, group_queries] and `key_members` [groups, group_keys], ascending
-  /// in each group. Reads q and v of the call and, in the place of its k, `keys`; writes its `out`.
+  /// in each group. Reads q and v of the call and, in the place of its k, `keys`; writes its `out`
+  /// and, where asked for, log-sum-exps over the keys that a query sees in any of its groups.
   void forward(const Call& call, ConstView keys, std::span<const std::int32_t> query_members,
                std::span<const std::int32_t> key_members) const;
 };
