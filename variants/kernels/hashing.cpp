@@ -22,30 +22,35 @@ struct Largest {
   std::int32_t value = 0;
 };
 
-/// Looks at `count` more projections, onto directions offset, offset + 1, ... of `directions`.
-void look_at(const float* projections, Index count, Index offset, Index directions, Largest& best) {
+/// Magnitudes of a vector of projections; -1 for a NaN and for what lies beyond the end.
+HWY_INLINE Vec<float> magnitudes(const float* projections, Index left) {
   const Tag<float> d;
-  const hn::RebindToSigned<Tag<float>> di;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto value = hn::Abs(left >= kLanes<float> ? hn::LoadU(d, projections)
+                                                   : load_first<float>(projections, left, nan));
+  return hn::IfThenElse(hn::IsNaN(value), hn::Set(d, -1.0f), value);
+}
+
+/// Looks at `count` more projections, onto directions offset, offset + 1, ... of `directions`.
+HWY_INLINE void look_at(const float* projections, Index count, Index offset, Index directions,
+                        Largest& best) {
+  const Tag<float> d;
   auto largest = hn::Set(d, -1.0f);
-  auto places = hn::Zero(di);
   for (Index c = 0; c < count; c += kLanes<float>) {
-    const auto magnitudes = hn::Abs(load_first(projections + c, std::min(kLanes<float>, count - c),
-                                               std::numeric_limits<float>::quiet_NaN()));
-    // A NaN, as in the lanes beyond the end, is not greater than anything.
-    const auto greater = hn::Gt(magnitudes, largest);
-    largest = hn::IfThenElse(greater, magnitudes, largest);
-    places = hn::IfThenElse(hn::RebindMask(di, greater), hn::Iota(di, static_cast<std::int32_t>(c)),
-                            places);
+    largest = hn::Max(largest, magnitudes(projections + c, count - c));
   }
   const float magnitude = hn::GetLane(hn::MaxOfLanes(d, largest));
   if (magnitude <= best.magnitude) return;
-  const auto holders = hn::RebindMask(di, hn::Eq(largest, hn::Set(d, magnitude)));
-  const auto nowhere = hn::Set(di, std::numeric_limits<std::int32_t>::max());
-  const std::int32_t place =
-      hn::GetLane(hn::MinOfLanes(di, hn::IfThenElse(holders, places, nowhere)));
   best.magnitude = magnitude;
-  best.value =
-      static_cast<std::int32_t>(offset + place + (projections[place] < 0 ? directions : 0));
+  const auto wanted = hn::Set(d, magnitude);
+  for (Index c = 0; c < count; c += kLanes<float>) {
+    const auto at = hn::FindFirstTrue(d, hn::Eq(magnitudes(projections + c, count - c), wanted));
+    if (at < 0) continue;
+    const Index place = c + static_cast<Index>(at);
+    best.value =
+        static_cast<std::int32_t>(offset + place + (projections[place] < 0 ? directions : 0));
+    return;
+  }
 }
 
 /// In double, so that lengths far from 1 neither overflow nor vanish.
