@@ -116,6 +116,19 @@ TEST_F(Measure, AVariantThatIsNoSoftmaxHasNoDroppedMass) {
   }
 }
 
+TEST_F(Measure, ABoundOfTheWorkIsNoMoreThanWhatWasDone) {
+  Experiment e = single("lsh(rounds=1,bucket=8)");
+  Record declared = blank_record(e, make_input_of(e), problem_of(e, make_input_of(e)));
+  declare_point(declared);
+  const Record record = measured(e);
+  EXPECT_FALSE(record.cost_exact);
+  EXPECT_LT(record.useful_multiply_adds, declared.useful_multiply_adds);
+  EXPECT_EQ(record.useful_multiply_adds, record.executed_multiply_adds);
+  // Exact work stays what it is, less than what whole tiles take.
+  const Record window = measured(single("local(radius=3)"));
+  EXPECT_LT(window.useful_multiply_adds, window.executed_multiply_adds);
+}
+
 TEST_F(Measure, MemoryFiguresAgree) {
   for (const char* variant : {"dense", "naive", "linformer(rank=8)", "lsh(rounds=1,bucket=16)"}) {
     for (const int threads : {1, 2}) {

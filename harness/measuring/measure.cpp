@@ -78,6 +78,11 @@ struct PointMeasurement::Impl {
     record.executed_multiply_adds = executed.multiply_adds;
     record.executed_exponentials = executed.exponentials;
     record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
+    if (!record.cost_exact && executed.multiply_adds > 0) {
+      // No kernel is asked for more than it does.
+      record.useful_multiply_adds = std::min(record.useful_multiply_adds, executed.multiply_adds);
+      record.useful_exponentials = std::min(record.useful_exponentials, executed.exponentials);
+    }
     record.scratch_bytes = executor->arena().high_water;
     record.threads_used = executor->threads_used();
   }

@@ -142,7 +142,9 @@ class Pass {
                                    .out = worker.scratch.take_matrix(1, problem_.value_dim),
                                    .row_log_sum_exp = call_.row_log_sum_exp + query,
                                    .scale = static_cast<float>(options_.scale)};
+    const Work executed = worker.executed;
     streaming_softmax(operands, {0, 1}, plan, nullptr, worker);
+    worker.executed = executed;  // no part of the method
     worker.scratch.rewind(mark);
   }
 
