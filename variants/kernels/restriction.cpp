@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/naive-inl.h"
 #include "kernels/streaming_softmax.h"
 
 namespace subquad {
@@ -137,23 +138,11 @@ double row_weights(const Restriction& variant, const ReferenceCall& call, Index 
                    double* weights) {
   const Problem& problem = call.problem;
   const PlanCall plan_call{problem, call.tensors};
-  double largest = -std::numeric_limits<double>::infinity();
   for (Index j = 0; j < problem.keys; ++j) {
-    weights[j] = -std::numeric_limits<double>::infinity();
-    if (!problem.sees(query, j) || !variant.sees(plan_call, query, j)) continue;
-    double dot = 0;
-    for (Index c = 0; c < problem.dim; ++c) dot += call.q(query, c) * call.k(j, c);
-    weights[j] = problem.score_scale() * dot;
-    largest = std::max(largest, weights[j]);
+    const bool seen = problem.sees(query, j) && variant.sees(plan_call, query, j);
+    weights[j] = seen ? naive_score(call, query, j) : -std::numeric_limits<double>::infinity();
   }
-  double sum = 0;
-  for (Index j = 0; j < problem.keys; ++j) {
-    weights[j] = std::isinf(weights[j]) ? 0 : std::exp(weights[j] - largest);
-    sum += weights[j];
-  }
-  if (sum == 0) return largest;
-  for (Index j = 0; j < problem.keys; ++j) weights[j] /= sum;
-  return largest + std::log(sum);
+  return naive_softmax({weights, static_cast<std::size_t>(problem.keys)});
 }
 
 }  // namespace
@@ -271,18 +260,10 @@ void Restriction::forward_pass(const PlanCall& call, const SoftmaxOperands& oper
 }
 
 void Restriction::reference(const ReferenceCall& call) const {
-  std::vector<double> weights(static_cast<std::size_t>(call.problem.keys));
-  for (Index i = 0; i < call.problem.queries; ++i) {
-    const double log_sum_exp = row_weights(*this, call, i, weights.data());
+  naive_outputs(call, [&](Index i, double* weights) {
+    const double log_sum_exp = row_weights(*this, call, i, weights);
     if (call.row_log_sum_exp != nullptr) call.row_log_sum_exp[i] = log_sum_exp;
-    for (Index c = 0; c < call.problem.value_dim; ++c) {
-      double sum = 0;
-      for (Index j = 0; j < call.problem.keys; ++j) {
-        if (weights[j] != 0) sum += weights[j] * call.v(j, c);
-      }
-      call.out(i, c) = sum;
-    }
-  }
+  });
 }
 
 void Restriction::weights(const ReferenceCall& call, MatrixView<double> weights) const {
