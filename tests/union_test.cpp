@@ -1,12 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "support/variant_trial.h"
+#include "support/masked_attention.h"
 
 namespace subquad {
 namespace {
@@ -21,26 +20,9 @@ Problem square(Index n, bool causal) {
 
 /// Largest distance from softmax over the keys that `sees` gives, in double.
 double distance_from_masked(VariantTrial& trial, const Sees& sees) {
-  const Problem& p = trial.problem;
-  std::vector<double> want;
-  for (Index i = 0; i < p.queries; ++i) {
-    std::vector<double> weights(static_cast<std::size_t>(p.keys));
-    double sum = 0;
-    for (Index j = 0; j < p.keys; ++j) {
-      if ((p.causal && j > p.position(i)) || !sees(p.position(i), j)) continue;
-      double dot = 0;
-      for (Index c = 0; c < p.dim; ++c) {
-        dot += static_cast<double>(trial.q(i, c)) * static_cast<double>(trial.k(j, c));
-      }
-      sum += weights[j] = std::exp(dot / std::sqrt(static_cast<double>(p.dim)));
-    }
-    for (Index c = 0; c < p.value_dim; ++c) {
-      double mean = 0;
-      for (Index j = 0; j < p.keys; ++j) mean += weights[j] * static_cast<double>(trial.v(j, c));
-      want.push_back(sum == 0 ? 0 : mean / sum);
-    }
-  }
-  return VariantTrial::difference(trial.forward(), want);
+  const auto want =
+      masked_attention(trial, [&](Index i, Index j) { return sees(trial.problem.position(i), j); });
+  return VariantTrial::difference(trial.forward(), want.out);
 }
 
 Sees window(Index radius, Index dilation = 1) {
