@@ -30,6 +30,7 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/draw-inl.h"
 #include "kernels/hamming_kmeans.h"
 #include "kernels/sampled_blocks.h"
 #include "subquad/registry.h"
@@ -41,21 +42,13 @@ enum class Weight { outside, all };
 
 using Numbers = std::span<const std::int32_t>;
 
-/// Rows that a tile hashes.
-constexpr Index kHashRows = 128;
 constexpr std::int32_t kNone = -1;
 
 /// Samples of every square, and kNone where a square has fewer keys.
 void draw_samples(const SampledBlocks& shape, Generator& random, std::span<std::int32_t> drawn) {
   std::fill(drawn.begin(), drawn.end(), kNone);
   shape.each_square([&](const Square& square) {
-    // Each key in turn, with the probability that makes all subsets equally likely.
-    std::span<std::int32_t> left = shape.samples_of(square, drawn);
-    for (Index j = 0; !left.empty(); ++j) {
-      if (random.below(square.keys.size() - j) >= static_cast<Index>(left.size())) continue;
-      left.front() = static_cast<std::int32_t>(j);
-      left = left.subspan(1);
-    }
+    draw_ascending(random, square.keys.size(), shape.samples_of(square, drawn));
   });
 }
 
@@ -160,10 +153,9 @@ class Hyper final : public Variant {
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch = shape(problem).scratch();
     if (shape(problem).levels() == 0) return scratch;
-    const Index rows = std::min(kHashRows, std::max(problem.queries, problem.keys));
-    scratch.worker_bytes =
-        std::max(scratch.worker_bytes, Scratch().worker<std::uint64_t>(rows).worker_bytes +
-                                           sign_bits_scratch_bytes(rows, problem.dim, bits));
+    scratch.worker_bytes = std::max(
+        scratch.worker_bytes,
+        gray_places_scratch_bytes(std::max(problem.queries, problem.keys), problem.dim, bits));
     return scratch;
   }
 
@@ -197,8 +189,9 @@ class Hyper final : public Variant {
     }
     Numbers drawn;
     if (all.width() > 0) check_samples(all, drawn = call.tensors.integers("samples"));
-    hash(call, call.q, call.tensors.choices("query_places"));
-    hash(call, call.k, call.tensors.choices("key_places"));
+    const ConstView planes = call.tensors.matrix("planes");
+    gray_places(call.q, planes, call.tensors.choices("query_places"), call.run);
+    gray_places(call.k, planes, call.tensors.choices("key_places"), call.run);
     all.forward(call, call.tensors.integers("query_places"), call.tensors.integers("key_places"),
                 drawn);
   }
@@ -229,18 +222,6 @@ class Hyper final : public Variant {
             .min_length = min_length,
             .stand_for_all = weight == Weight::all,
             .precision = precision_};
-  }
-
-  void hash(const Call& call, ConstView rows, std::span<std::int32_t> places) const {
-    const ConstView planes = call.tensors.matrix("planes");
-    call.run.parallel((rows.rows + kHashRows - 1) / kHashRows, [&](Index tile, Worker& worker) {
-      const Index begin = tile * kHashRows, count = std::min(kHashRows, rows.rows - begin);
-      const std::span<std::uint64_t> words = worker.scratch.take<std::uint64_t>(count);
-      sign_bits(rows.row_range(begin, count), planes, words, worker);
-      for (Index i = 0; i < count; ++i) {
-        places[begin + i] = static_cast<std::int32_t>(gray_place(words[i]));
-      }
-    });
   }
 
   /// Calls body(i, weights) for the first rows.

@@ -36,9 +36,6 @@ namespace {
 
 enum class Support { window, buckets };
 
-/// Rows that a tile hashes.
-constexpr Index kHashRows = 128;
-
 class Scatterbrain final : public Variant {
  public:
   Support support = Support::window;
@@ -100,7 +97,8 @@ class Scatterbrain final : public Variant {
       at_least_bytes(
           Scratch().worker<std::int32_t>(bucket_length(problem.keys, problem)).worker_bytes +
           softmax);
-      at_least_bytes(hash_scratch_bytes(problem));
+      at_least_bytes(
+          gray_places_scratch_bytes(std::max(problem.queries, problem.keys), problem.dim, bits));
       scratch.shared<std::int32_t>(problem.queries)
           .shared<std::int32_t>(problem.keys)
           .shared<std::int32_t>(std::max(problem.queries, problem.keys))
@@ -170,11 +168,6 @@ class Scatterbrain final : public Variant {
         support == Support::window ? problem.queries : bucket_length(problem.queries, problem);
     return softmax_tile_rows(rows, problem.dim, problem.value_dim, Precision::f32);
   }
-  std::size_t hash_scratch_bytes(const Problem& problem) const {
-    const Index rows = std::min(kHashRows, std::max(problem.queries, problem.keys));
-    return Scratch().worker<std::uint64_t>(rows).worker_bytes +
-           sign_bits_scratch_bytes(rows, problem.dim, bits);
-  }
 
   double near_pairs(const Problem& problem) const {
     double pairs = 0;
@@ -212,15 +205,7 @@ class Scatterbrain final : public Variant {
     const std::span<std::int32_t> order = arena.take<std::int32_t>(tokens.rows);
     const std::size_t mark = arena.used();
     const std::span<std::int32_t> places = arena.take<std::int32_t>(tokens.rows);
-    const ConstView planes = call.tensors.matrix("planes");
-    call.run.parallel((tokens.rows + kHashRows - 1) / kHashRows, [&](Index tile, Worker& worker) {
-      const Index begin = tile * kHashRows, rows = std::min(kHashRows, tokens.rows - begin);
-      const std::span<std::uint64_t> words = worker.scratch.take<std::uint64_t>(rows);
-      sign_bits(tokens.row_range(begin, rows), planes, words, worker);
-      for (Index i = 0; i < rows; ++i) {
-        places[begin + i] = static_cast<std::int32_t>(gray_place(words[i]));
-      }
-    });
+    gray_places(tokens, call.tensors.matrix("planes"), places, call.run);
     sort_by_bucket(places, order, arena.take<std::int32_t>((Index{1} << bits) + 1));
     arena.rewind(mark);
     const NearKeys keys = near(call.problem);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/draw-inl.h"
+
 namespace subquad {
 
 void GlobalTokens::parameters(Parameters& visit) {
@@ -23,14 +25,7 @@ void GlobalTokens::tensors(const Problem& problem, TensorVisitor& visit) const {
   if (!given(problem)) return;
   const auto fill = [keys = problem.keys](Generator& random, const Shape&,
                                           std::span<std::int32_t> positions) {
-    // Each position is taken with the share of what is still to be taken in what is left.
-    Index left = static_cast<Index>(positions.size());
-    for (Index key = 0; left > 0; ++key) {
-      if (random.below(keys - key) < left) {
-        positions[positions.size() - static_cast<std::size_t>(left--)] =
-            static_cast<std::int32_t>(key);
-      }
-    }
+    draw_ascending(random, keys, positions);
   };
   visit.integer(
       "positions", {{"tokens", count(problem)}},

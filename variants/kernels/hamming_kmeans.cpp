@@ -10,6 +10,8 @@ namespace {
 
 /// Words that one tile labels.
 constexpr Index kLabelRows = 1024;
+/// Rows that one tile finds the places of.
+constexpr Index kPlaceRows = 128;
 /// Binary digits of a count of words.
 constexpr Index kDigits = 32;
 
@@ -78,6 +80,23 @@ void sign_bits(ConstView rows, ConstView planes, std::span<std::uint64_t> words,
     }
   }
   worker.scratch.rewind(mark);
+}
+
+void gray_places(ConstView rows, ConstView planes, std::span<std::int32_t> places, Run& run) {
+  run.parallel((rows.rows + kPlaceRows - 1) / kPlaceRows, [&](Index tile, Worker& worker) {
+    const Index begin = tile * kPlaceRows, count = std::min(kPlaceRows, rows.rows - begin);
+    const std::span<std::uint64_t> words = worker.scratch.take<std::uint64_t>(count);
+    sign_bits(rows.row_range(begin, count), planes, words, worker);
+    for (Index i = 0; i < count; ++i) {
+      places[begin + i] = static_cast<std::int32_t>(gray_place(words[i]));
+    }
+  });
+}
+
+std::size_t gray_places_scratch_bytes(Index rows, Index dim, Index bits) {
+  const Index tile = std::min(kPlaceRows, rows);
+  return Scratch().worker<std::uint64_t>(tile).worker_bytes +
+         sign_bits_scratch_bytes(tile, dim, bits);
 }
 
 void HammingKMeans::declare_scratch(Scratch& scratch) const {

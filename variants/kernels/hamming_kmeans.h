@@ -25,6 +25,13 @@ inline std::uint64_t gray_place(std::uint64_t word) {
 /// Worker scratch that `sign_bits` takes.
 std::size_t sign_bits_scratch_bytes(Index rows, Index dim, Index bits);
 
+/// Writes the Gray place of the sign bits of each row, tile by tile; places fit 32 bits if `planes`
+/// has fewer columns.
+void gray_places(ConstView rows, ConstView planes, std::span<std::int32_t> places, Run& run);
+
+/// Worker scratch that `gray_places` takes for so many rows at the most.
+std::size_t gray_places_scratch_bytes(Index rows, Index dim, Index bits);
+
 /// K-means of words under the Hamming distance (Vyas et al. 2020, arXiv:2007.04825, section 3.2):
 /// `iterations` times, each word goes to the nearest centre (of equally near ones the first), and
 /// each centre becomes the majority of its words, bit by bit (0 for a tie); a centre without words
