@@ -82,7 +82,7 @@ TEST(Linear, StreamEqualsCausalForward) {
     const std::unique_ptr<Stream> stream = trial.variant->stream(problem, trial.tensors);
     std::vector<float> streamed(expected.size());
     for (Index i = 0; i < problem.queries; ++i) {
-      stream->step(&trial.q(i, 0), &trial.k(i, 0), &trial.v(i, 0), &streamed[i * 5]);
+      stream->step(trial.token(i, View(streamed.data(), problem.queries, 5)));
     }
     EXPECT_LT(VariantTrial::difference(streamed, expected), kTolerance) << expression;
     EXPECT_EQ(stream->state_bytes(), sizeof(float) * (8 * 5 + 8));

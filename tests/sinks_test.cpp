@@ -57,10 +57,7 @@ double stream_error(const std::string& expression, Index n) {
   const std::vector<float> whole = trial.forward();
   const auto stream = trial.variant->stream(trial.problem, trial.tensors);
   std::vector<float> out(whole.size());
-  for (Index i = 0; i < n; ++i) {
-    stream->step(trial.q.view().row(i), trial.k.view().row(i), trial.v.view().row(i),
-                 out.data() + i * 6);
-  }
+  for (Index i = 0; i < n; ++i) stream->step(trial.token(i, View(out.data(), n, 6)));
   return VariantTrial::difference(out, whole);
 }
 
@@ -79,10 +76,8 @@ TEST(Sinks, StateOfAStreamDoesNotGrow) {
   const auto bytes = [](const std::string& text, Index n, Index steps) {
     VariantTrial trial(text, self_problem(n, 4, 4, true));
     const auto stream = trial.variant->stream(trial.problem, trial.tensors);
-    std::vector<float> out(4);
-    for (Index i = 0; i < steps; ++i) {
-      stream->step(trial.q.view().row(i), trial.k.view().row(i), trial.v.view().row(i), out.data());
-    }
+    std::vector<float> out(static_cast<std::size_t>(n * 4));
+    for (Index i = 0; i < steps; ++i) stream->step(trial.token(i, View(out.data(), n, 4)));
     return stream->state_bytes();
   };
   const std::size_t token = 2 * 4 * sizeof(float);

@@ -71,28 +71,33 @@ class LinearStream final : public Stream {
         sums_(static_cast<std::size_t>(dim * value_dim)),
         normaliser_(static_cast<std::size_t>(dim)) {}
 
-  void step(const float* query, const float* key, const float* value, float* out) override {
-    std::fill_n(out, value_dim_, 0.0f);
-    float norm = static_cast<float>(kEpsilon);
+  void step(const Token& token) override {
     for (Index f = 0; f < dim_; ++f) {
-      const float key_feature = map(key[f]);
-      const float query_feature = map(query[f]);
+      const float key_feature = map(token.key[f]);
       float* sums = sums_.data() + f * value_dim_;
-      for (Index c = 0; c < value_dim_; ++c) {
-        sums[c] += key_feature * value[c];
-        out[c] += query_feature * sums[c];
-      }
+      for (Index c = 0; c < value_dim_; ++c) sums[c] += key_feature * token.value[c];
       normaliser_[f] += key_feature;
-      norm += query_feature * normaliser_[f];
     }
-    for (Index c = 0; c < value_dim_; ++c) out[c] /= norm;
+    for (Index i = 0; i < token.queries.rows; ++i) ask(token.queries.row(i), token.out.row(i));
   }
+  std::unique_ptr<Stream> clone() const override { return std::make_unique<LinearStream>(*this); }
 
   std::size_t state_bytes() const override {
     return sizeof(float) * (sums_.size() + normaliser_.size());
   }
 
  private:
+  void ask(const float* query, float* out) const {
+    std::fill_n(out, value_dim_, 0.0f);
+    float norm = static_cast<float>(kEpsilon);
+    for (Index f = 0; f < dim_; ++f) {
+      const float feature = map(query[f]);
+      const float* sums = sums_.data() + f * value_dim_;
+      for (Index c = 0; c < value_dim_; ++c) out[c] += feature * sums[c];
+      norm += feature * normaliser_[f];
+    }
+    for (Index c = 0; c < value_dim_; ++c) out[c] /= norm;
+  }
   float map(float x) const {
     if (feature_ == Feature::relu) return std::max(x, 0.0f);
     return x > 0 ? x + 1 : std::exp(x);

@@ -210,20 +210,50 @@ Verdict stream(const Trial& trial) {
     return Verdict::skipped("streams are for causal self attention");
   }
   const Bench bench(trial);
-  const Result whole = bench.run();
-  const std::unique_ptr<Stream> stream = bench.variant->stream(problem, bench.tensors);
-  GuardedMatrix out(problem.queries, problem.value_dim, 1);
-  for (Index i = 0; i < problem.queries; ++i) {
-    stream->step(bench.inputs.q.data() + i * problem.dim, bench.inputs.k.data() + i * problem.dim,
-                 bench.inputs.v.data() + i * problem.value_dim, out.view().row(i));
+  if (!bench.variant->refuses_stream(problem).empty()) {
+    return Verdict::skipped("does not stream with these parameters");
   }
+  const Result whole = bench.run();
+  std::unique_ptr<Stream> stream = bench.variant->stream(problem, bench.tensors);
+  GuardedMatrix out(problem.queries, problem.value_dim, 1);
+  const auto step = [&](Index i, Index rows) {
+    const Index dim = problem.dim;
+    stream->step(
+        {.queries = {bench.inputs.q.data() + i * dim, rows, dim},
+         .key = bench.inputs.k.data() + i * dim,
+         .value = bench.inputs.v.data() + i * problem.value_dim,
+         .x = bench.variant->consumes().x ? bench.inputs.x.data() + i * problem.value_dim : nullptr,
+         .out = out.view().row_range(i, rows)});
+  };
+  const auto off = [&](Index rows) {
+    const double tolerance = tolerance_of(*bench.variant, problem, bench.inputs);
+    const std::vector<double> want(whole.out.begin(), whole.out.end());
+    std::vector<float> got = out.values();
+    // Rows that nobody asked for are not to differ.
+    std::copy_n(whole.out.begin(), rows * problem.value_dim, got.begin());
+    return differs(got, want, problem.value_dim, tolerance);
+  };
+  for (Index i = 0; i < problem.queries; ++i) step(i, 1);
   if (!out.intact()) return Verdict::broken("a step writes more than one row");
   if (stream->state_bytes() == 0) return Verdict::broken("the state is said to hold no bytes");
-  const double tolerance = tolerance_of(*bench.variant, problem, bench.inputs);
-  const std::vector<double> want(whole.out.begin(), whole.out.end());
-  const auto found = differs(out.values(), want, problem.value_dim, tolerance);
-  return Verdict::unless(found ? std::optional("token by token against the whole: " + *found)
-                               : std::nullopt);
+  if (auto found = off(0)) return Verdict::broken("token by token against the whole: " + *found);
+
+  // A prompt that nothing is asked of, then tokens read by a copy.
+  out.fill(0);
+  const Index prompt = problem.queries / 2;
+  stream = bench.variant->stream(problem, bench.tensors);
+  for (Index i = 0; i < prompt; ++i) step(i, 0);
+  const std::unique_ptr<Stream> original = std::move(stream);
+  stream = original->clone();
+  for (Index i = prompt; i < problem.queries; ++i) step(i, 1);
+  if (auto found = off(prompt)) return Verdict::broken("after a prompt, by a copy: " + *found);
+  if (prompt < problem.queries) {
+    out.fill(0);
+    stream = original->clone();
+    for (Index i = prompt; i < problem.queries; ++i) step(i, 1);
+    if (auto found = off(prompt)) return Verdict::broken("copied twice: " + *found);
+  }
+  return Verdict::kept();
 }
 
 Verdict prepare(const Trial& trial) {

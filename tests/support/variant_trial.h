@@ -49,6 +49,15 @@ class VariantTrial {
     }
   };
 
+  /// Token i of self attention, whose output is to go to row i of `out`.
+  Token token(Index i, View out) const {
+    return {.queries = q.view().row_range(i, 1),
+            .key = k.view().row(i),
+            .value = v.view().row(i),
+            .x = x.values.empty() ? nullptr : x.view().row(i),
+            .out = out.row_range(i, 1)};
+  }
+
   /// Output [queries, value_dim], row-major. Leaves log-sum-exps in `log_sum_exp` where the variant
   /// gives them, and what was done in `executed`.
   std::vector<float> forward() {

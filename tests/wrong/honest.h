@@ -192,9 +192,18 @@ class Honest : public Modest {
     Decoder(double factor, const Problem& problem, ConstView gain)
         : factor_(factor), dim_(problem.dim), value_dim_(problem.value_dim), gain_(gain) {}
 
-    void step(const float* query, const float* key, const float* value, float* out) override {
-      keys_.insert(keys_.end(), key, key + dim_);
-      values_.insert(values_.end(), value, value + value_dim_);
+    void step(const Token& token) override {
+      keys_.insert(keys_.end(), token.key, token.key + dim_);
+      values_.insert(values_.end(), token.value, token.value + value_dim_);
+      for (Index i = 0; i < token.queries.rows; ++i) ask(token.queries.row(i), token.out.row(i));
+    }
+    std::unique_ptr<Stream> clone() const override { return std::make_unique<Decoder>(*this); }
+    std::size_t state_bytes() const override {
+      return (keys_.size() + values_.size()) * sizeof(float);
+    }
+
+   protected:
+    void ask(const float* query, float* out) const {
       const Index seen = static_cast<Index>(values_.size()) / value_dim_;
       std::vector<double> scores(static_cast<std::size_t>(seen));
       double largest = -std::numeric_limits<double>::infinity(), sum = 0;
@@ -209,11 +218,7 @@ class Honest : public Modest {
         out[c] = static_cast<float>(mixed / sum * gain_(0, c));
       }
     }
-    std::size_t state_bytes() const override {
-      return (keys_.size() + values_.size()) * sizeof(float);
-    }
 
-   protected:
     double factor_;
     Index dim_, value_dim_;
     ConstView gain_;

@@ -15,11 +15,12 @@ class WrongStream final : public Honest {
   class Forgetful final : public Decoder {
    public:
     using Decoder::Decoder;
-    void step(const float* query, const float* key, const float* value, float* out) override {
+    void step(const Token& token) override {
       const bool second = keys_.size() == static_cast<std::size_t>(dim_);
       if (second) keys_.clear(), values_.clear();
-      Decoder::step(query, key, value, out);
+      Decoder::step(token);
     }
+    std::unique_ptr<Stream> clone() const override { return std::make_unique<Forgetful>(*this); }
   };
 };
 

@@ -18,19 +18,25 @@ WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Pr
       ring_(std::min((window.reach + 1) * window.dilation, problem.keys)) {
   keys_.resize(static_cast<std::size_t>((sinks_ + ring_) * dim_));
   values_.resize(static_cast<std::size_t>((sinks_ + ring_) * value_dim_));
-  scratch_.resize(softmax_scratch_bytes(1, dim_, value_dim_, precision) + kArenaAlignment);
 }
 
 Index WindowStream::slot(Index position) const {
   return position < sinks_ ? position : sinks_ + (position - sinks_) % ring_;
 }
 
-void WindowStream::step(const float* query, const float* key, const float* value, float* out) {
+void WindowStream::step(const Token& token) {
   const Index own = slot(read_);
-  std::copy_n(key, dim_, keys_.begin() + own * dim_);
-  std::copy_n(value, value_dim_, values_.begin() + own * value_dim_);
+  std::copy_n(token.key, dim_, keys_.begin() + own * dim_);
+  std::copy_n(token.value, value_dim_, values_.begin() + own * value_dim_);
   ++read_;
+  const Index most = softmax_tile_rows(dim_, value_dim_, precision_);
+  for (Index done = 0; done < token.queries.rows; done += most) {
+    const Index count = std::min(most, token.queries.rows - done);
+    attend(token.queries.row_range(done, count), own, token.out.row_range(done, count));
+  }
+}
 
+void WindowStream::attend(ConstView queries, Index own, View out) {
   const Index kept = std::min(read_, sinks_ + ring_);
   std::array<KeySpan, 2> spans;
   KeyPlan plan(kept, spans, {});
@@ -38,17 +44,20 @@ void WindowStream::step(const float* query, const float* key, const float* value
   // A ring that comes round is a multiple of the dilation, so tokens that far apart stay so in it.
   if (own >= sinks_) plan.all(sinks_ + (own - sinks_) % window_.dilation, kept, window_.dilation);
 
+  const std::size_t needed =
+      softmax_scratch_bytes(queries.rows, dim_, value_dim_, precision_) + kArenaAlignment;
+  if (scratch_.size() < needed) scratch_.resize(needed);
   void* memory = scratch_.data();
   std::size_t space = scratch_.size();
   std::align(kArenaAlignment, space - kArenaAlignment, memory, space);
   Worker worker{.scratch = Arena(static_cast<std::byte*>(memory), space), .executed = {}};
-  streaming_softmax({.q = {query, 1, dim_},
+  streaming_softmax({.q = queries,
                      .k = {keys_.data(), kept, dim_},
                      .v = {values_.data(), kept, value_dim_},
-                     .out = {out, 1, value_dim_},
+                     .out = out,
                      .scale = scale_,
                      .precision = precision_},
-                    {.begin = 0, .count = 1}, plan, nullptr, worker);
+                    {.begin = 0, .count = queries.rows}, plan, nullptr, worker);
 }
 
 std::size_t WindowStream::state_bytes() const {

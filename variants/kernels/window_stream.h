@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "subquad/precision.h"
@@ -25,11 +26,14 @@ class WindowStream final : public Stream {
   /// Of a causal problem with up to `problem.keys` tokens.
   WindowStream(const Problem& problem, const TokenWindow& window, Precision precision);
 
-  void step(const float* query, const float* key, const float* value, float* out) override;
+  void step(const Token& token) override;
+  std::unique_ptr<Stream> clone() const override { return std::make_unique<WindowStream>(*this); }
   std::size_t state_bytes() const override;
 
  private:
   Index slot(Index position) const;  ///< where a token is kept
+  /// Outputs of queries at the last token, which is kept at `own`.
+  void attend(ConstView queries, Index own, View out);
 
   TokenWindow window_;
   Precision precision_;

@@ -16,11 +16,15 @@ struct Work {
   double multiply_adds = 0;
   double exponentials = 0;
   double bf16_multiply_adds = 0;  ///< those of `multiply_adds` that matrix units did in bf16
+  /// Output rows whose weights summed to less than 0, so that they are no averages: no work, but
+  /// counted with it.
+  double negative_denominators = 0;
 
   Work& operator+=(const Work& other) {
     multiply_adds += other.multiply_adds;
     exponentials += other.exponentials;
     bf16_multiply_adds += other.bf16_multiply_adds;
+    negative_denominators += other.negative_denominators;
     return *this;
   }
   friend bool operator==(const Work&, const Work&) = default;

@@ -85,13 +85,25 @@ struct ReferenceCall {
   const Tensors& tensors;
 };
 
-/// Token-by-token decoding.
+/// One token of a sequence that is decoded, and what asks at its position.
+struct Token {
+  /// [count, dim]: the queries of all heads that share the token's key. None: the token is taken in
+  /// and nothing is asked (a prompt).
+  ConstView queries;
+  const float* key;    ///< [dim]
+  const float* value;  ///< [value_dim]
+  const float* x;      ///< [columns of the layer's input]; null where x is not consumed
+  View out;            ///< [count, value_dim]
+};
+
+/// Token-by-token decoding, with a state that queries share.
 class Stream {
  public:
   virtual ~Stream() = default;
-  /// Takes in the next token's key [dim] and value [value_dim], and writes the output [value_dim]
-  /// of its query [dim].
-  virtual void step(const float* query, const float* key, const float* value, float* out) = 0;
+  /// Takes in the next token, then writes the output of each of its queries.
+  virtual void step(const Token& token) = 0;
+  /// A second stream that has read the same, and goes on by itself.
+  virtual std::unique_ptr<Stream> clone() const = 0;
   /// Bytes that the state holds now.
   virtual std::size_t state_bytes() const = 0;
 };
@@ -185,6 +197,8 @@ class Variant {
   virtual void prepare(const Call&, std::span<std::byte> prepared) const;
   /// A decoder for a causal problem of up to `problem.keys` tokens; equals causal `forward`.
   virtual std::unique_ptr<Stream> stream(const Problem&, const Tensors&) const;
+  /// Why a variant that has `stream` cannot decode this problem with these parameters, or empty.
+  virtual std::string refuses_stream(const Problem&) const { return {}; }
   /// Writes learned and running tensors from sample windows.
   virtual void calibrate(const Problem&, std::span<const Window>, const Tensors&) const;
   /// Gradients of inputs and learned tensors, from tensors of role `saved` that forward kept.
