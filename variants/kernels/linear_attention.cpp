@@ -156,6 +156,12 @@ class Pass {
     worker.scratch.rewind(mark);
   }
 
+  /// The rows of a chunk that begins at `begin`, or what there is of them.
+  ConstView chunk_at(ConstView matrix, Index begin) const {
+    const Index count = std::clamp<Index>(matrix.rows - begin, 0, cut_.chunk);
+    return count == 0 ? ConstView() : matrix.row_range(begin, count);
+  }
+
   void add_stretch(Index number, Worker& worker) const {
     Arena& arena = worker.scratch;
     const KeyRows<T> buffer = take_keys(arena, shape_, cut_.chunk);
@@ -176,26 +182,37 @@ class Pass {
       } else if constexpr (std::is_same_v<T, float>) {
         values = {call_.v.row(begin), shape_.width, call_.v.stride};
       }
-      add_keys(sums, sums.added_scale, keys, spare.row_range(0, count + 1), values, worker);
+      RowsAhead ahead(chunk_at(call_.k, begin + count), chunk_at(call_.v, begin + count));
+      add_keys(sums, sums.added_scale, keys, spare.row_range(0, count + 1), values, ahead, worker);
     }
   }
 
-  /// Copies rows of values to their strips. Returns how many come before one that is not finite;
-  /// that and the others are zeros in what is copied, so that a product with 0 is 0.
+  /// Copies rows of values to their strips. Returns how many come before one that is not finite,
+  /// if that matters.
   Index load(Index begin, Index count, T* to, Index strip_step) const {
-    Index finite = count;
+    bool finite = true;
+    for (Index s = 0; s < shape_.strips; ++s) {
+      finite &= load_values(values(begin, count, s), to + s * strip_step, shape_.width);
+    }
+    return finite || !problem_.causal ? count : drop_infinite(begin, count, to, strip_step);
+  }
+
+  ConstView values(Index begin, Index count, Index strip) const {
+    return call_.v.row_range(begin, count).col_range(strip * shape_.width, shape_.columns(strip));
+  }
+
+  /// Rows with values that are not finite become zeros, so that a product with 0 is 0.
+  Index drop_infinite(Index begin, Index count, T* to, Index strip_step) const {
+    Index first = count;
     for (Index j = 0; j < count; ++j) {
       for (Index s = 0; s < shape_.strips; ++s) {
         T* const row = to + s * strip_step + j * shape_.width;
-        if (load_values(call_.v.row(begin + j) + s * shape_.width, shape_.columns(s), row)) {
-          continue;
-        }
-        if (!problem_.causal) continue;
-        finite = std::min(finite, j);
+        if (load_values(values(begin + j, 1, s), row, shape_.width)) continue;
         std::fill_n(row, shape_.width, T{0});
+        first = std::min(first, j);
       }
     }
-    return finite;
+    return first;
   }
 
   Index first_query(Index number) const { return (first_ + number) * cut_.chunk; }
@@ -222,7 +239,8 @@ class Pass {
     const Index strip_step = shape_.rows * shape_.width;
     const Index finite = load(begin, count, state(number).values(0), strip_step);
     const MatrixView<T> spare = take_rows<T>(worker.scratch, count + 1, shape_.features);
-    add_keys(sums, sums.added_scale, rows, spare, values_of(number), worker);
+    RowsAhead ahead;
+    add_keys(sums, sums.added_scale, rows, spare, values_of(number), ahead, worker);
     if (finite == count) return;
     finite_[number] = finite;
     sums.poison();
@@ -234,6 +252,7 @@ class Pass {
 
   Chunk<T> chunk_of(Index number) const {
     const Index begin = first_query(number), count = queries(number);
+    const Index next_wave = first_key(number + cut_.together);
     return {.queries = call_.q.row_range(begin, count),
             .first = problem_.position(begin),
             .out = call_.out.row_range(begin, count),
@@ -241,7 +260,9 @@ class Pass {
             .keys = keys_[number].row_range(0, keys(number)),
             .values = values_of(number),
             .finite_values = finite_[number],
-            .keys_before = first_key(number)};
+            .keys_before = first_key(number),
+            .ahead = RowsAhead(chunk_at(call_.q, begin + count), chunk_at(call_.k, next_wave),
+                               chunk_at(call_.v, next_wave))};
   }
 
   /// Without causality: all keys are in state 0.
@@ -255,10 +276,11 @@ class Pass {
             .keys = {},
             .values = {},
             .finite_values = count,
-            .keys_before = problem_.keys};
+            .keys_before = problem_.keys,
+            .ahead = RowsAhead(chunk_at(call_.q, begin + count))};
   }
 
-  void write(const Chunk<T>& chunk, Worker& worker) const {
+  void write(Chunk<T> chunk, Worker& worker) const {
     ChunkWriter<T>(options_, shape_, cut_.chunk, problem_.causal, worker).write(chunk);
   }
 

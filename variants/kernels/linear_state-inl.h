@@ -202,7 +202,7 @@ struct ValueRows {
 /// `scratch` [count + 1, features] is for features that have to be changed first.
 template <class T>
 void add_keys(const State<T>& state, T* scale, const KeyRows<T>& keys, MatrixView<T> scratch,
-              const ValueRows<T>& values, Worker& worker) {
+              const ValueRows<T>& values, RowsAhead& ahead, Worker& worker) {
   const StateShape<T>& shape = *state.shape;
   const Index count = keys.features.rows, features = shape.features;
   T* const spare = scratch.row(count);
@@ -228,7 +228,7 @@ void add_keys(const State<T>& state, T* scale, const KeyRows<T>& keys, MatrixVie
   }
   for (Index s = 0; s < shape.strips; ++s) {
     add_outer_products(rows.data, rows.stride, values.first + s * values.strip_step, values.stride,
-                       count, features, shape.vectors(s), state.strip(s), shape.width);
+                       count, features, shape.vectors(s), state.strip(s), shape.width, ahead);
     worker.executed.multiply_adds +=
         static_cast<double>(count * features * shape.vectors(s) * kLanes<T>);
   }

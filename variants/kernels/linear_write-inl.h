@@ -32,6 +32,7 @@ struct Chunk {
   ValueRows<T> values;  ///< of these keys, behind the state's sums
   Index finite_values;  ///< rows of values before the first that is not finite
   Index keys_before;    ///< how many the state is of
+  RowsAhead ahead;      ///< what is read next
 };
 
 template <class T>
@@ -70,7 +71,7 @@ class ChunkWriter {
     if (shape.gates > 1) GateScratch<T>::declare(scratch, chunk, shape.features);
   }
 
-  void write(const Chunk<T>& chunk) {
+  void write(Chunk<T>& chunk) {
     const Index count = chunk.queries.rows;
     const MatrixView<T> mapped =
         (raw_.data != nullptr ? raw_ : rows_.col_range(0, shape_.features)).row_range(0, count);
@@ -92,7 +93,7 @@ class ChunkWriter {
   }
 
   /// Queries from `begin` on, as many as can be relative to one scale; returns the end of them.
-  Index write_part(const Chunk<T>& chunk, Index begin) {
+  Index write_part(Chunk<T>& chunk, Index begin) {
     const Index count = chunk.queries.rows, keys = chunk.keys.features.rows;
     const bool own_keys = begin < keys;
     const T* references = chunk.state.scale;
@@ -116,6 +117,7 @@ class ChunkWriter {
       factors_[i] = factor(chunk, i, own_keys ? std::min(i + 1, keys) : 0);
     }
     for (Index i = begin; i < end; i += kMicroRows) {
+      chunk.ahead.ask(kMicroRows);
       const Index rows = std::min(kMicroRows, end - i);
       const Index depth = shape_.features + (own_keys ? std::min(i + rows, keys) : 0);
       for (Index s = 0; s < shape_.strips; ++s) {
@@ -129,7 +131,8 @@ class ChunkWriter {
     if (end < count && own_keys) {
       const Index last = std::min(end, keys);
       add_keys(chunk.state, chunk.state.scale, chunk.keys.row_range(begin, last - begin),
-               keys_.row_range(0, last - begin + 1), chunk.values.from(begin), worker_);
+               keys_.row_range(0, last - begin + 1), chunk.values.from(begin), chunk.ahead,
+               worker_);
     }
     return end;
   }
@@ -216,8 +219,8 @@ class ChunkWriter {
     }
     if (options_.normaliser != Normaliser::weights) return 1;
     const T* const row = rows_.row(i);
-    const T sum = dot_product(row, chunk.state.normaliser, shape_.features) +
-                  sum_of(row + shape_.features, seen);
+    const T sum =
+        dot_product(row, chunk.state.normaliser, shape_.features, row + shape_.features, seen);
     worker_.executed.multiply_adds += static_cast<double>(shape_.features);
     worker_.executed.negative_denominators += sum < 0;
     const T norm = sum + static_cast<T>(options_.epsilon);
