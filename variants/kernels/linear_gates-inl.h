@@ -46,9 +46,9 @@ void fade_row(const T* row, const T* from, const T* to, Index features, T* expon
 }
 
 /// Behind the features of each row, scores(i, j) = sum over features f of
-/// q_if k_jf exp(sums_if - sums_jf) for j <= i, and zeros for other keys up to the end of a block
-/// of rows. `gates` [keys, features] are logarithms of gates, none above 0, and `sums` [rows,
-/// features] their sums up to each row.
+/// q_if k_jf exp(sums_if - sums_jf) for j <= i, and zeros for other keys as far as a micro-kernel
+/// that holds the row may reach. `gates` [keys, features] are logarithms of gates, none above 0,
+/// and `sums` [rows, features] their sums up to each row.
 ///
 /// Blocks of kGateRows rows: with what came before the block, both factors are taken relative to
 /// its beginning, so that neither exponent is above 0, and make matrix products (Yang et al. 2023,
@@ -79,8 +79,9 @@ void gated_scores(MatrixView<T> rows, MatrixView<T> keys, MatrixView<T> gates, M
       worker.executed.multiply_adds += static_cast<double>((end - begin) * before * features);
       worker.executed.exponentials += static_cast<double>((end - begin + before) * features);
     }
+    const Index hidden = std::min(end + kMicroRows, rows.rows);
     for (Index i = begin; i < end; ++i) {
-      std::fill(rows.row(i) + features + before, rows.row(i) + features + end, T{0});
+      std::fill(rows.row(i) + features + before, rows.row(i) + features + hidden, T{0});
     }
     for (Index j = begin; j < last; ++j) {
       std::fill_n(scratch.gates.row(j - begin), features, T{1});
