@@ -80,17 +80,15 @@ class Pass {
     for (Index i = 0; i < cut.together; ++i) {
       declare_keys(shape, cut.chunk, [&](Index count) { scratch.shared<T>(count); });
     }
-    Scratch adding, writing;
-    declare_keys(shape, cut.chunk, [&](Index count) { adding.worker<T>(count); });
-    adding.worker<T>((cut.chunk + 1) * shape.features);
-    if (!reads_values(shape)) adding.worker<T>(cut.chunk * shape.strips * shape.width);
-    ChunkWriter<T>::declare(writing, options, shape, cut.chunk, problem.causal);
-    std::size_t mapping = options.map.scratch_bytes(cut.chunk, problem.dim);
+    const std::size_t writing_map = options.map.scratch_bytes(cut.chunk, problem.dim);
+    std::size_t adding_map = writing_map;
     if (shape.gates > 0) {
-      mapping = std::max(mapping, options.forgetting->scratch_bytes(cut.chunk, shape.features));
+      adding_map =
+          std::max(adding_map, options.forgetting->scratch_bytes(cut.chunk, shape.features));
     }
-    scratch.worker_bytes = std::max(adding.worker_bytes, writing.worker_bytes);
-    return scratch.worker<std::byte>(static_cast<Index>(mapping));
+    scratch.worker_bytes = std::max(writing_bytes(options, problem, cut, shape) + writing_map,
+                                    adding_bytes(cut, shape, adding_map));
+    return scratch;
   }
 
   void run() {
@@ -120,6 +118,25 @@ class Pass {
   }
 
  private:
+  static std::size_t writing_bytes(const LinearAttention<T>& options, const Problem& problem,
+                                   const Cut& cut, const StateShape<T>& shape) {
+    Scratch writing;
+    ChunkWriter<T>::declare(writing, options, shape, cut.chunk, problem.causal);
+    return writing.worker_bytes;
+  }
+
+  /// In stretches, and in chunks of queries.
+  static std::size_t adding_bytes(const Cut& cut, const StateShape<T>& shape, std::size_t mapping) {
+    std::size_t bytes = 0;
+    Scratch spare;
+    spare.worker<T>((cut.chunk + 1) * shape.features);
+    if (cut.together > 0) bytes = std::max(mapping, spare.worker_bytes);
+    if (cut.stretches == 0) return bytes;
+    declare_keys(shape, cut.chunk, [&](Index count) { spare.worker<T>(count); });
+    if (!reads_values(shape)) spare.worker<T>(cut.chunk * shape.strips * shape.width);
+    return std::max(bytes, spare.worker_bytes + mapping);
+  }
+
   State<T> state(Index number) const { return State<T>(shape_, memory_[number]); }
 
   /// State 0 becomes that of the keys before every query.
@@ -318,13 +335,16 @@ std::size_t state_bytes_of(const LinearAttention<T>& options, const Problem& pro
 }  // namespace
 }  // namespace HWY_NAMESPACE
 
+Index mapped_keys(const Problem& problem) {
+  if (!problem.causal) return problem.keys;
+  return std::min(problem.keys, problem.position(problem.queries));
+}
+
 template <class T>
 double LinearAttention<T>::multiply_adds(const Problem& problem) const {
   const auto features = static_cast<double>(map.features(problem.dim));
   const auto columns = static_cast<double>(problem.value_dim);
-  const Index end = problem.position(problem.queries);
-  const auto keys =
-      static_cast<double>(problem.causal ? std::min(problem.keys, end) : problem.keys);
+  const auto keys = static_cast<double>(mapped_keys(problem));
   const double sums = normaliser == Normaliser::weights ? 1 : 0;
   return features * (keys * columns + static_cast<double>(problem.queries) * (columns + sums));
 }

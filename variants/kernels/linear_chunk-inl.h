@@ -91,14 +91,11 @@ void scale_by_exp(T* values, const T* logs, Index count) {
   });
 }
 
-/// values[i] *= exp(log - logs[i]).
+/// values[i] += added.
 template <class T>
-void scale_by_exp_from(T* values, T log, const T* logs, Index count) {
-  const Tag<T> d;
+void add_to_each(T* values, T added, Index count) {
   each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
-    const auto exponent = hn::Sub(hn::Set(d, log), lanes.load(logs + i));
-    const auto product = hn::Mul(lanes.load(values + i), exp_in(exponent));
-    lanes.store(product, values + i);
+    lanes.store(hn::Add(lanes.load(values + i), hn::Set(Tag<T>(), added)), values + i);
   });
 }
 

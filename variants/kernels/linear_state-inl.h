@@ -3,6 +3,7 @@
 // The state of linear attention: what keys have added up to.
 
 #include <cmath>
+#include <stdexcept>
 
 #include "kernels/linear_attention.h"
 #include "kernels/linear_chunk-inl.h"
@@ -37,7 +38,11 @@ struct StateShape {
         scales(by_row                                         ? 1
                : options.map.scale() == FeatureScale::feature ? features
                                                               : 0),
-        gates(options.forgetting != nullptr ? options.forgetting->width(features) : 0) {}
+        gates(options.forgetting != nullptr ? options.forgetting->width(features) : 0) {
+    if (gates > 0 && (scales > 0 || !problem.causal)) {
+      throw std::logic_error("linear attention forgets only where it is causal, features unscaled");
+    }
+  }
 
   static constexpr Index padded(Index count) { return round_up(count, kPanelColumns); }
   /// Elements of one state.

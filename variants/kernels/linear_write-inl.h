@@ -169,23 +169,32 @@ class ChunkWriter {
         shape_.scales > 0 ? keys_.row_range(0, keys) : chunk.keys.features;
     if (shape_.gates > 0) sum_gates(chunk.keys.gates);
     if (shape_.gates > 1) {
-      return gated_scores(rows_.row_range(0, end), features, chunk.keys.gates, sums_,
-                          *gate_scratch_, worker_);
+      return gated_scores(rows_.row_range(0, end), features, chunk.keys.gates, *gate_scratch_,
+                          worker_);
     }
     pack_keys_of_chunk(features.data, features.stride, std::min(end, keys), shape_.features,
                        packed_);
     for (Index i = begin; i < end; i += kMicroRows) {
-      const Index rows = std::min(kMicroRows, end - i), seen = std::min(i + rows, keys);
-      T* const to = rows_.row(i) + shape_.features;
-      score_rows(rows_.row(i), rows_.stride, shape_.features, packed_, i, begin, seen, rows, to,
-                 rows_.stride);
-      worker_.executed.multiply_adds += static_cast<double>(rows * seen * shape_.features);
+      // Whole micro-kernels, wherever the part ends: fewer keys would add up in another order.
+      const Index rows = std::min(kMicroRows, end - i), reach = std::min(i + kMicroRows, keys);
+      score_rows(rows_.row(i), rows_.stride, shape_.features, packed_, i, begin, reach, rows,
+                 rows_.row(i) + shape_.features, rows_.stride);
+      worker_.executed.multiply_adds += static_cast<double>(rows * reach * shape_.features);
     }
-    if (shape_.gates == 0) return;
-    for (Index i = begin; i < end; ++i) {
-      scale_by_exp_from(rows_.row(i) + shape_.features, sums_(i, 0), sums_.data,
-                        std::min(i + 1, keys));
-      worker_.executed.exponentials += static_cast<double>(std::min(i + 1, keys));
+    if (shape_.gates == 1) fade_products(chunk.keys.gates, end);
+  }
+
+  /// Products of a query and a key, times what the gates between them let through.
+  void fade_products(MatrixView<T> gates, Index end) {
+    T* const between = logs_;
+    for (Index i = 0; i < end; ++i) {
+      const Index seen = std::min(i + 1, gates.rows);
+      if (i < gates.rows) {
+        add_to_each(between, gates(i, 0), i);
+        between[i] = 0;
+      }
+      scale_by_exp(rows_.row(i) + shape_.features, between, seen);
+      worker_.executed.exponentials += static_cast<double>(seen);
     }
   }
 
@@ -234,7 +243,10 @@ class ChunkWriter {
   MatrixView<T> raw_;   ///< logarithms of queries' features, where they are relative to keys'
   MatrixView<T> keys_;  ///< features of keys, where they are relative to a scale
   MatrixView<T> sums_;
-  T *factors_, *logs_, *references_, *column_factors_, *packed_ = nullptr;
+  /// Logarithms: of queries' scales, which cancel; later, of the gates between a query and each
+  /// key.
+  T* logs_;
+  T *factors_, *references_, *column_factors_, *packed_ = nullptr;
   std::optional<GateScratch<T>> gate_scratch_;
 };
 
