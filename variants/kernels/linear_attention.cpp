@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 #include "kernels/linear_write-inl.h"
@@ -58,6 +59,18 @@ bool reads_values(const StateShape<T>& shape) {
   return std::is_same_v<T, float> && shape.value_dim % kLanes<float> == 0;
 }
 
+/// Outputs that no cache would hold until they are read, and that are whole lines, need not be read
+/// to be written.
+template <class T>
+bool goes_past_caches(ConstView out) {
+  constexpr std::size_t kLargest = std::size_t{4} << 20, kLine = 64;
+  const std::size_t row = static_cast<std::size_t>(out.stride) * sizeof(float);
+  return std::is_same_v<T, float> && kLanes<float> * sizeof(float) == kLine &&
+         out.cols * sizeof(float) % kLine == 0 && row % kLine == 0 &&
+         reinterpret_cast<std::uintptr_t>(out.data) % kLine == 0 &&
+         static_cast<std::size_t>(out.rows) * row > kLargest;
+}
+
 template <class T>
 class Pass {
  public:
@@ -66,7 +79,8 @@ class Pass {
         call_(call),
         problem_(call.problem),
         cut_(problem_, options.chunk),
-        shape_(options, problem_, cut_.chunk) {
+        shape_(options, problem_, cut_.chunk),
+        past_caches_(goes_past_caches<T>(call.out)) {
     Arena& arena = call.run.shared();
     for (Index i = 0; i < cut_.states(); ++i) memory_[i] = arena.take<T>(shape_.size()).data();
     for (Index i = 0; i < cut_.together; ++i) keys_[i] = take_keys(arena, shape_, cut_.chunk);
@@ -279,7 +293,8 @@ class Pass {
             .finite_values = finite_[number],
             .keys_before = first_key(number),
             .ahead = RowsAhead(chunk_at(call_.q, begin + count), chunk_at(call_.k, next_wave),
-                               chunk_at(call_.v, next_wave))};
+                               chunk_at(call_.v, next_wave)),
+            .past_caches = past_caches_};
   }
 
   /// Without causality: all keys are in state 0.
@@ -294,7 +309,8 @@ class Pass {
             .values = {},
             .finite_values = count,
             .keys_before = problem_.keys,
-            .ahead = RowsAhead(chunk_at(call_.q, begin + count))};
+            .ahead = RowsAhead(chunk_at(call_.q, begin + count)),
+            .past_caches = past_caches_};
   }
 
   void write(Chunk<T> chunk, Worker& worker) const {
@@ -306,6 +322,7 @@ class Pass {
   const Problem& problem_;
   Cut cut_;
   StateShape<T> shape_;
+  bool past_caches_;
   std::array<T*, kLinearSegments + 1> memory_{};
   std::array<KeyRows<T>, kLinearSegments> keys_{};
   std::array<Index, kLinearSegments> finite_{};

@@ -229,10 +229,12 @@ void score_rows(const T* queries, Index stride, Index features, const T* packed,
 }
 
 /// out[r] = factors[r] * (rows[r] times the first `depth` rows of the panel), kMicroRows of them,
-/// of which `count` are written.
+/// of which `count` are written; with `past_caches`, straight to memory (whole, aligned vectors
+/// only).
 template <class T>
 void output_rows(const T* rows, Index stride, const T* panel, Index width, Index depth,
-                 const T* factors, Index count, Index columns, float* out, Index out_stride) {
+                 const T* factors, Index count, Index columns, float* out, Index out_stride,
+                 bool past_caches) {
   const Tag<T> d;
   const hn::Rebind<float, Tag<T>> floats;
   strip_product<kMicroRows, false>(
@@ -244,7 +246,9 @@ void output_rows(const T* rows, Index stride, const T* panel, Index width, Index
         const Index left = columns - v * kLanes<T>;
         const auto seen = hn::FirstN(floats, static_cast<std::size_t>(std::min(left, kLanes<T>)));
         if constexpr (std::is_same_v<T, float>) {
-          if (left >= kLanes<T>) {
+          if (past_caches) {
+            hn::Stream(scaled, d, at);
+          } else if (left >= kLanes<T>) {
             hn::StoreU(scaled, d, at);
           } else {
             hn::BlendedStore(scaled, seen, d, at);

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "hwy/cache_control.h"
 #include "kernels/linear_gates-inl.h"
 #include "kernels/linear_state-inl.h"
 
@@ -33,6 +34,7 @@ struct Chunk {
   Index finite_values;  ///< rows of values before the first that is not finite
   Index keys_before;    ///< how many the state is of
   RowsAhead ahead;      ///< what is read next
+  bool past_caches;     ///< outputs go straight to memory
 };
 
 template <class T>
@@ -78,6 +80,7 @@ class ChunkWriter {
     options_.map.map_queries(chunk.queries, chunk.first, mapped, shape_.by_row ? logs_ : nullptr,
                              worker_);
     for (Index begin = 0; begin < count;) begin = write_part(chunk, begin);
+    if (chunk.past_caches) hwy::FlushStream();
     for (Index i = chunk.finite_values; i < count; ++i) {
       std::fill_n(chunk.out.row(i), chunk.out.cols, std::numeric_limits<float>::quiet_NaN());
     }
@@ -123,7 +126,7 @@ class ChunkWriter {
       for (Index s = 0; s < shape_.strips; ++s) {
         output_rows(rows_.row(i), rows_.stride, chunk.state.strip(s), shape_.width, depth,
                     factors_ + i, rows, shape_.columns(s), chunk.out.row(i) + s * shape_.width,
-                    chunk.out.stride);
+                    chunk.out.stride, chunk.past_caches);
         worker_.executed.multiply_adds +=
             static_cast<double>(rows * depth * shape_.vectors(s) * kLanes<T>);
       }
