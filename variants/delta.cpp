@@ -1,7 +1,7 @@
 // delta: linear attention that corrects itself: a token takes away what its key recalls before it
-// writes its value. DeltaNet: Schlag et al. 2021 (arXiv:2102.11174), section 4.2; with these
+// writes its value. DeltaNet: Schlag et al. 2021 (arXiv:2102.11174), section 4; with these
 // features, and in chunks: Yang et al. 2024, "Parallelizing linear Transformers with the delta rule
-// over sequence length" (arXiv:2406.06484), sections 3.2 and 3.4.
+// over sequence length" (arXiv:2406.06484), section 3.
 //
 //   S_t = (I - beta_t k_t k_t^T) S_(t-1) + beta_t k_t v_t^T,   out_t = scale S_t^T q_t
 //   beta_t = sigmoid(w . x_t), or a constant

@@ -1,6 +1,6 @@
 // gated: linear attention in which each token decides, feature by feature, how much of the past is
 // kept. Yang et al. 2023, "Gated linear attention Transformers with hardware-efficient training"
-// (arXiv:2312.06635), sections 4.1 and 4.4; chunks: section 4.3.
+// (arXiv:2312.06635), sections 4.1 and 4.4; chunks: sections 4.2 and 4.3.
 //
 //   S_t = diag(alpha_t) S_(t-1) + k_t v_t^T,   out_t = scale S_t^T q_t
 //   alpha_t = sigmoid(W2 W1 x_t + b)^(1 / temperature)
@@ -166,7 +166,7 @@ class Gated final : public Variant {
     }
   }
 
-  /// The parallel form (section 4.2): a product of gates between each query and key.
+  /// The parallel form (section 4.1): a product of gates between each query and key.
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
     std::vector<std::vector<double>> alpha;
     for (Index t = 0; t < weights.rows; ++t) alpha.push_back(reference_gates(call, t));

@@ -14,7 +14,7 @@ struct DeltaChunk {
   View out;            ///< [asked, value_dim]
 };
 
-/// The delta rule (Schlag et al. 2021, arXiv:2102.11174, equations 24 and 25): a token first takes
+/// The delta rule (Schlag et al. 2021, arXiv:2102.11174, section 4): a token first takes
 /// away what its key recalls, then writes its value,
 ///
 ///   u_t = beta_t (v_t - S_(t-1)^T k_t),   S_t = S_(t-1) + k_t u_t^T,   out_t = S_t^T q_t.
