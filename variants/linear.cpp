@@ -38,12 +38,16 @@ class ElementwiseMap final : public FeatureMap<float> {
 
   Index features(Index dim) const override { return dim; }
   void map_queries(ConstView rows, Index, View features, float*, Worker& worker) const override {
-    for (Index i = 0; i < rows.rows; ++i) {
-      const auto count = static_cast<std::size_t>(rows.cols);
-      map_row({rows.row(i), count}, {features.row(i), count});
-    }
     if (feature_ == Feature::elu) {
+      elu_plus_one(rows, features);
       worker.executed.exponentials += static_cast<double>(rows.rows * rows.cols);
+      return;
+    }
+    const bool is_relu = feature_ == Feature::relu;
+    for (Index i = 0; i < rows.rows; ++i) {
+      for (Index c = 0; c < rows.cols; ++c) {
+        features(i, c) = is_relu ? std::max(rows(i, c), 0.0f) : rows(i, c);
+      }
     }
   }
   void map_keys(ConstView rows, Index first, View features, float* logs,
@@ -52,18 +56,6 @@ class ElementwiseMap final : public FeatureMap<float> {
   }
 
  private:
-  void map_row(std::span<const float> row, std::span<float> features) const {
-    switch (feature_) {
-      case Feature::elu:
-        return elu_plus_one(row, features);
-      case Feature::relu:
-        for (std::size_t j = 0; j < row.size(); ++j) features[j] = std::max(row[j], 0.0f);
-        return;
-      case Feature::identity:
-        std::copy(row.begin(), row.end(), features.begin());
-    }
-  }
-
   Feature feature_;
 };
 

@@ -27,14 +27,31 @@ struct Cut {
         before(problem.causal ? std::clamp<Index>(problem.first_query, 0, problem.keys)
                               : problem.keys),
         query_chunks((problem.queries + chunk - 1) / chunk),
-        together(problem.causal ? std::min(query_chunks, kLinearSegments) : 0) {
+        together(0) {
     const Index chunks = (before + chunk - 1) / chunk;
     stretch = std::max<Index>((chunks + kLinearSegments - 1) / kLinearSegments, 1) * chunk;
     stretches = (before + stretch - 1) / stretch;
   }
+  /// Several chunks of queries are worked on at a time, for threads to share; so few that what they
+  /// need, `chunk_bytes` each, stays in a second-level cache.
+  void work_together(std::size_t chunk_bytes) {
+    constexpr std::size_t kCache = std::size_t{256} << 10;
+    constexpr Index kFewest = 4;
+    const auto fitting = static_cast<Index>(kCache / chunk_bytes);
+    together = std::min(query_chunks, std::clamp(fitting, kFewest, kLinearSegments));
+  }
   /// Held at a time: the one that was carried so far, and those that are added to it.
   Index states() const { return 1 + std::max(stretches, together); }
 };
+
+template <class T>
+Cut cut_of(const LinearAttention<T>& options, const Problem& problem) {
+  Cut cut(problem, options.chunk);
+  const StateShape<T> shape(options, problem, cut.chunk);
+  const Index elements = shape.size() + cut.chunk * shape.features;
+  if (problem.causal) cut.work_together(sizeof(T) * static_cast<std::size_t>(elements));
+  return cut;
+}
 
 /// Features of the keys of one chunk.
 template <class T>
@@ -78,7 +95,7 @@ class Pass {
       : options_(options),
         call_(call),
         problem_(call.problem),
-        cut_(problem_, options.chunk),
+        cut_(cut_of(options, problem_)),
         shape_(options, problem_, cut_.chunk),
         past_caches_(goes_past_caches<T>(call.out)) {
     Arena& arena = call.run.shared();
@@ -87,7 +104,7 @@ class Pass {
   }
 
   static Scratch scratch(const LinearAttention<T>& options, const Problem& problem) {
-    const Cut cut(problem, options.chunk);
+    const Cut cut = cut_of(options, problem);
     const StateShape<T> shape(options, problem, cut.chunk);
     Scratch scratch;
     for (Index i = 0; i < cut.states(); ++i) scratch.shared<T>(shape.size());

@@ -40,15 +40,21 @@ float exp_pass(float* values, Index count, float shift) {
       hn::SumOfLanes(d, hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]))));
 }
 
-void elu_pass(const float* values, Index count, float* to) {
+void elu_pass(ConstView rows, View to) {
   const Tag<float> d;
-  const auto zero = hn::Zero(d);
-  const auto map = [=](Vec<float> x)
-                       HWY_ATTR { return hn::Add(exp_of(hn::Min(x, zero)), hn::Max(x, zero)); };
-  Index i = 0;
-  for (; i + kStep <= count; i += kStep) hn::StoreU(map(hn::LoadU(d, values + i)), d, to + i);
-  if (i < count)
-    store_first<float>(map(load_first(values + i, count - i, 0.0f)), count - i, to + i);
+  const auto zero = hn::Zero(d), log2_e = hn::Set(d, ExpConstants<float>::kLog2E);
+  const auto map = [=](Vec<float> x) HWY_ATTR {
+    // One rounding of the exponent in place of two parts: what it costs is below x ulp.
+    return hn::Add(exp2_of<float>(hn::Mul(hn::Min(x, zero), log2_e)), hn::Max(x, zero));
+  };
+  for (Index r = 0; r < rows.rows; ++r) {
+    const float* const from = rows.row(r);
+    float* const at = to.row(r);
+    Index i = 0;
+    for (; i + kStep <= rows.cols; i += kStep) hn::StoreU(map(hn::LoadU(d, from + i)), d, at + i);
+    const Index left = rows.cols - i;
+    if (left > 0) store_first<float>(map(load_first(from + i, left, 0.0f)), left, at + i);
+  }
 }
 
 float max_pass(const float* values, Index count) {
@@ -85,9 +91,7 @@ float exp_minus(std::span<float> values, float shift) {
   return HWY_STATIC_DISPATCH(exp_pass)(values.data(), static_cast<Index>(values.size()), shift);
 }
 
-void elu_plus_one(std::span<const float> values, std::span<float> to) {
-  HWY_STATIC_DISPATCH(elu_pass)(values.data(), static_cast<Index>(values.size()), to.data());
-}
+void elu_plus_one(ConstView rows, View to) { HWY_STATIC_DISPATCH(elu_pass)(rows, to); }
 
 float max_of(std::span<const float> values) {
   return HWY_STATIC_DISPATCH(max_pass)(values.data(), static_cast<Index>(values.size()));

@@ -11,8 +11,9 @@ namespace subquad {
 
 /// values[i] = exp(values[i] - shift); returns the sum.
 float exp_minus(std::span<float> values, float shift);
-/// to[i] = elu(values[i]) + 1 = exp(min(values[i], 0)) + max(values[i], 0).
-void elu_plus_one(std::span<const float> values, std::span<float> to);
+/// to = elu(rows) + 1 = exp(min(x, 0)) + max(x, 0), element by element. The relative error is below
+/// (2 + |x|) ulp where x is below 0.
+void elu_plus_one(ConstView rows, View to);
 /// Largest value; -infinity for none.
 float max_of(std::span<const float> values);
 /// values[i] *= factor.
