@@ -7,12 +7,16 @@ import common
 PANEL_WIDTH = 4.3  # inches
 
 
-def draw_slopes(axes, lengths, powers):
-    """Short light lines of slope 1 and 2, or 1 alone, in the lower right corner, which growing curves
-    leave free, for the eye to compare with."""
-    begin, end = max(lengths[0], lengths[-1] / 2.5), lengths[-1]
-    floor = axes.get_ylim()[0] * 1.1
-    for power, up, align in ((1, -2, "top"), (2, 1, "bottom"))[:powers]:
+def draw_slopes(axes, lengths, flat):
+    """Short light lines of slope 1 and 2 for the eye to compare with, in the lower right corner, which
+    growing curves leave free; where many are `flat`, of slope 1 alone in the upper left one."""
+    if flat:
+        begin, end = lengths[0], min(lengths[-1], lengths[0] * 2.5)
+        floor = axes.get_ylim()[1] / 1.1 * begin / end
+    else:
+        begin, end = max(lengths[0], lengths[-1] / 2.5), lengths[-1]
+        floor = axes.get_ylim()[0] * 1.1
+    for power, up, align in ((1, -2, "top"), (2, 1, "bottom"))[:1 if flat else 2]:
         axes.plot([begin, end], [floor, floor * (end / begin)**power], color="#bdbdbd",
                   linewidth=1, zorder=0)
         middle = (begin * end**2)**(1 / 3)
@@ -84,9 +88,8 @@ def notes_of(rows, quantity, none_text, width):
 
 
 def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis,
-                x_label="length n (keys)", powers=2):
-    """`quantity` is a column of the frame, `words` its axis; `powers`: slopes 1 to this one are drawn
-    to compare with."""
+                x_label="length n (keys)", flat=False):
+    """`quantity` is a column of the frame, `words` its axis; `flat`: most curves are expected to be."""
     panels = common.panels_of(rows)
     names = rows["variant"].unique()
     margin = 0.45 + common.TEXT_WIDTH * max(len(name) for name in names)
@@ -105,6 +108,6 @@ def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis
         axes.set_ylabel(words)
         ends = draw_curves(axes, of_panel, looks, quantity, interval)
         if len(lengths) > 1:
-            draw_slopes(axes, lengths, powers)
+            draw_slopes(axes, lengths, flat)
         draw_labels(axes, ends, looks, height)
     return figure

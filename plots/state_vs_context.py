@@ -12,7 +12,7 @@ def draw(frame, out, _=None):
         figure = curves.draw_figure(rows, looks, "state", "state, all heads", False,
                                     f"Decoding: state against context ({words})",
                                     "No state at any length: ", common.human_bytes,
-                                    "context length n (tokens)", 1)
+                                    "context length n (tokens)", True)
         paths += common.save(figure, out, "state_vs_context" + suffix)
     return paths
 

@@ -12,7 +12,7 @@ def draw(frame, out, _=None):
         figure = curves.draw_figure(rows, looks, "time", "time per token, all heads", True,
                                     f"Decoding: time per token against context ({words})",
                                     "No time: ", common.human_seconds,
-                                    "context length n (tokens)", 1)
+                                    "context length n (tokens)", True)
         paths += common.save(figure, out, "token_time_vs_context" + suffix)
     return paths
 

@@ -96,6 +96,12 @@ bool has_token_times(const Table& table, Width width) {
   return has_times(table, width) && table.decodes();
 }
 
+/// Decoders have no arenas, but may allocate.
+bool shows_scratch(const Table& table) {
+  return !table.decodes() ||
+         any_row(table, [](const Row& row) { return row.scratch_bytes.value_or(0) > 0; });
+}
+
 const std::vector<ColumnRule>& column_rules() {
   static const std::vector<ColumnRule> kRules = {
       // Where there are times, the status stands in for one.
@@ -113,11 +119,7 @@ const std::vector<ColumnRule>& column_rules() {
        decodes},
       {{"scratch", ""},
        [](const Row& row, Width width) { return bytes_cell(row.scratch_bytes, width); },
-       // Decoders have no arenas.
-       [](const Table& table, Width) {
-         return !table.decodes() ||
-                any_row(table, [](const Row& row) { return row.scratch_bytes.value_or(0) > 0; });
-       }},
+       [](const Table& table, Width) { return shows_scratch(table); }},
       {{"param-", "eters"},
        [](const Row& row, Width width) { return bytes_cell(row.parameter_bytes, width); },
        [](const Table& table, Width) {
@@ -216,8 +218,9 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
 
 /// What occurs in the tables, so that nothing else is explained.
 struct Occurring {
-  bool pass_times = false, token_times = false, states = false, several_seeds = false,
-       deviations = false, unbeaten = false, unstable = false, hypervolume = false;
+  bool pass_times = false, token_times = false, scratch = false, states = false,
+       several_seeds = false, deviations = false, unbeaten = false, unstable = false,
+       hypervolume = false;
   std::set<std::string> coverages;
   std::set<std::int64_t> sampled_rows;
 };
@@ -230,7 +233,8 @@ Occurring occurring_in(const Summary& summary) {
       const Row& row = table.rows[i];
       found.pass_times = found.pass_times || (row.time_ns && !row.decodes());
       found.token_times = found.token_times || (row.time_ns && row.decodes());
-      found.states = found.states || row.state_bytes;
+      found.scratch = found.scratch || shows_scratch(table);
+      found.states = found.states || row.decodes();
       found.several_seeds = found.several_seeds || row.records.size() > 1;
       found.deviations = found.deviations || row.error_deviation;
       found.unbeaten = found.unbeaten || table.frontier.unbeaten[i];
@@ -296,13 +300,17 @@ std::vector<std::string> legend(const Summary& summary, Width width) {
         "GFLOP/s: 2 per multiply-add; useful is what the method asks for, run what the kernels "
         "executed. Efficiency (eff.): speed-up over the one that useful multiply-adds predict.");
   }
-  lines.emplace_back(
-      "Scratch: most memory taken beside inputs and output, choices (labels of buckets and the "
-      "like) and heads put together included. Parameters: learned and random tensors.");
-  if (found.states) {
-    lines.emplace_back(
-        "State: what all decoders hold after the last token; heads that share keys share one.");
+  std::string memory;
+  if (found.scratch) {
+    memory =
+        "Scratch: most memory taken beside inputs and output, choices (labels of buckets and the "
+        "like) and heads put together included. ";
   }
+  if (found.states) {
+    memory +=
+        "State: what all decoders hold after the last token; heads that share keys share one. ";
+  }
+  lines.push_back(memory + "Parameters: learned and random tensors.");
   lines.push_back(legend_of_errors(found));
   if (const std::string marks = legend_of_marks(found); !marks.empty()) lines.push_back(marks);
   if (found.several_seeds) {
