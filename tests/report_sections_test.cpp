@@ -201,7 +201,7 @@ TEST(ReportSections, TablesOfDecodingSayTimePerTokenAndState) {
                   HasSubstr("| time per token |"), HasSubstr("| state |"),
                   HasSubstr("| GFLOP/s useful |"), Not(HasSubstr("| scratch |")),
                   HasSubstr("of one token over all sequences and heads")));
-  EXPECT_THAT(text, HasSubstr("time per token ~ n^"));
+  EXPECT_THAT(text, HasSubstr("time per token \\~ n^"));
   EXPECT_THAT(text_of(synthetic_run()), AllOf(Not(HasSubstr("decode")), Not(HasSubstr("token"))));
   EXPECT_THAT(text_of(decoded_run(), {.budget = Budget{{}, 100e3}}),
               AllOf(HasSubstr("time per"), HasSubstr("Not naive: memory")));
