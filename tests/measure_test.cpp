@@ -379,6 +379,26 @@ TEST_F(MeasureDecoding, OneTokenIsNoPrompt) {
   EXPECT_DOUBLE_EQ(record.useful_exponentials, 2 * 2);
 }
 
+TEST(Arithmetic, OfDecodingKeepsTheSharingOfKeys) {
+  load_probes();
+  const Problem problem{.queries = 300, .keys = 300, .dim = 8, .value_dim = 8, .causal = true};
+  for (const Index key_heads : {1, 2, 6}) {
+    const LayerInput input = make_input(parse_expression("gaussian"), {.heads = 6,
+                                                                       .key_heads = key_heads,
+                                                                       .queries = 300,
+                                                                       .keys = 300,
+                                                                       .dim = 8,
+                                                                       .value_dim = 8});
+    for (const char* text : {"dense", "heads(dense,local(radius=9),linear)"}) {
+      const Layer layer(parse_expression(text), problem, 6);
+      const ArithmeticCheck check = check_arithmetic(layer, input, 0, 64);
+      EXPECT_EQ(check.queries, kArithmeticRows);
+      EXPECT_GT(check.error, 0);
+      EXPECT_LT(check.error, check.tolerance) << text << " over " << key_heads;
+    }
+  }
+}
+
 TEST(Arithmetic, IsNotTakenWhereTheProblemIsTooSmall) {
   // Rank 300 fits 512 keys, but not the 256 of the check.
   const LayerInput input = make_input(parse_expression("gaussian"), {.queries = 512, .keys = 512});
