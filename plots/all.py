@@ -4,13 +4,19 @@
 import common
 import error_vs_time
 import memory_vs_length
+import state_vs_context
 import time_vs_length
+import token_time_vs_context
 
 
 def draw(frame, out, _=None):
     # Points measured for their memory alone have no times to draw.
-    timed = (frame["time"] > 0).any()
-    figures = (time_vs_length, memory_vs_length, error_vs_time) if timed else (memory_vs_length,)
+    timed = frame[frame["time"] > 0]["direction"].unique()
+    figures = [memory_vs_length, state_vs_context]
+    if "forward" in timed:
+        figures += [time_vs_length, error_vs_time]
+    if "decode" in timed:
+        figures += [token_time_vs_context]
     return [path for figure in figures for path in figure.draw(frame, out)]
 
 

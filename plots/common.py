@@ -30,7 +30,7 @@ except ImportError as error:
 
 # Of the memory that a variant takes beside input and output, as in the report's tables.
 MEMORY_PARTS = ("scratch", "heap", "choice", "layout", "parameter", "random")
-RECORD_SCHEMA = 3
+RECORD_SCHEMA = 4
 HEADLINE = "relative_error"
 
 # ---- records -----------------------------------------------------------------------------------
@@ -149,7 +149,8 @@ def shape_of(record):
 
 
 def row_of(seeds, shape):
-    """One line of the frame: a variant at one length, over its seeds."""
+    """One line of the frame: a variant at one length, over its seeds. Where it decodes, its time is
+    that of a token."""
     first = seeds[0]
     done = [record for record in seeds if record["status"] == "ok"]
     trusted = done and all(record["status"] != "mistrusted" for record in seeds)
@@ -159,26 +160,29 @@ def row_of(seeds, shape):
     return {
         "variant": first["variant"], "family": first["family"], "target": first["target"],
         "input": first["input"], "keys": first["problem"]["keys"],
-        "causal": first["problem"]["causal"], "threads": first["threads"],
+        "direction": first["direction"], "causal": first["problem"]["causal"],
+        "threads": first["threads"],
         "shape": shape, "anchor": first["anchor"],
         "status": "ok" if trusted else next(r["status"] for r in seeds if r["status"] != "ok"),
         "time": times[0], "time_low": times[1], "time_high": times[2],
         "error": errors[0], "error_low": errors[1], "error_high": errors[2],
         "memory": statistics.median(memory) if memory else math.nan,
+        "state": statistics.median(r["state_bytes"] for r in done) if done else math.nan,
     }
 
 
 def load(directories):
-    """A data frame with one line per variant, length, input, mask, threads and shape; what several
-    machines measured stands apart, as a shape of its own. Seconds and bytes. Raises NoRecords."""
+    """A data frame with one line per variant, length, input, direction, mask, threads and shape; what
+    several machines measured stands apart, as a shape of its own. Seconds and bytes. Raises
+    NoRecords."""
     records = latest([r for directory in directories for r in read_records(directory)])
     several = len({record["machine"] for record in records}) > 1
     groups = {}
     for record in records:
         shape = shape_of(record) + (f", machine {record['machine'][:8]}" if several else "")
         groups.setdefault((record["variant"], record["input"], record["problem"]["keys"],
-                           record["problem"]["causal"], record["threads"], shape),
-                          []).append(record)
+                           record["direction"], record["problem"]["causal"],
+                           record["threads"], shape), []).append(record)
     if not groups:
         raise NoRecords("no records: nothing has been measured yet")
     frame = pandas.DataFrame([row_of(seeds, key[-1]) for key, seeds in groups.items()])
@@ -187,11 +191,12 @@ def load(directories):
     return frame
 
 
-def figure_groups(frame):
-    """(suffix of the file's name, words for the title, rows) for each figure: one per mask and number
-    of threads."""
-    for (causal, threads), rows in frame.groupby(["causal", "threads"], sort=True):
-        suffix = "_causal" if causal else ""
+def figure_groups(frame, direction="forward"):
+    """(suffix of the file's name, words for the title, rows) for each figure of what a direction
+    measured: one per mask and number of threads. All that is decoded is causal."""
+    rows = frame[frame["direction"] == direction]
+    for (causal, threads), rows in rows.groupby(["causal", "threads"], sort=True):
+        suffix = "_causal" if causal and direction == "forward" else ""
         suffix += f"_{threads}_threads" if threads != 1 else ""
         words = "causal" if causal else "not causal"
         yield suffix, f"{words}, {threads} thread{'s' if threads != 1 else ''}", rows

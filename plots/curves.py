@@ -7,12 +7,16 @@ import common
 PANEL_WIDTH = 4.3  # inches
 
 
-def draw_slopes(axes, lengths):
-    """Short light lines of slope 1 and 2 in the lower right corner, which growing curves leave free,
-    for the eye to compare with."""
-    begin, end = max(lengths[0], lengths[-1] / 2.5), lengths[-1]
-    floor = axes.get_ylim()[0] * 1.1
-    for power, up, align in ((1, -2, "top"), (2, 1, "bottom")):
+def draw_slopes(axes, lengths, flat):
+    """Short light lines of slope 1 and 2 for the eye to compare with, in the lower right corner, which
+    growing curves leave free; where many are `flat`, of slope 1 alone in the upper left one."""
+    if flat:
+        begin, end = lengths[0], min(lengths[-1], lengths[0] * 2.5)
+        floor = axes.get_ylim()[1] / 1.1 * begin / end
+    else:
+        begin, end = max(lengths[0], lengths[-1] / 2.5), lengths[-1]
+        floor = axes.get_ylim()[0] * 1.1
+    for power, up, align in ((1, -2, "top"), (2, 1, "bottom"))[:1 if flat else 2]:
         axes.plot([begin, end], [floor, floor * (end / begin)**power], color="#bdbdbd",
                   linewidth=1, zorder=0)
         middle = (begin * end**2)**(1 / 3)
@@ -59,7 +63,7 @@ def draw_curves(axes, rows, looks, quantity, interval):
     return ends
 
 
-def prepare(axes, lengths, limits, y_axis):
+def prepare(axes, lengths, limits, y_axis, x_label):
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2 if y_axis is common.human_bytes else 10)
     axes.set_xlim(lengths[0] / 1.12, lengths[-1] * 1.12)
@@ -69,7 +73,7 @@ def prepare(axes, lengths, limits, y_axis):
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(y_axis))
     axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-    axes.set_xlabel("length n (keys)")
+    axes.set_xlabel(x_label)
 
 
 def notes_of(rows, quantity, none_text, width):
@@ -83,7 +87,9 @@ def notes_of(rows, quantity, none_text, width):
     return lines
 
 
-def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis):
+def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis,
+                x_label="length n (keys)", flat=False):
+    """`quantity` is a column of the frame, `words` its axis; `flat`: most curves are expected to be."""
     panels = common.panels_of(rows)
     names = rows["variant"].unique()
     margin = 0.45 + common.TEXT_WIDTH * max(len(name) for name in names)
@@ -97,11 +103,11 @@ def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis
     lengths = sorted(rows["keys"].unique())
     for i, (_, of_panel) in enumerate(panels):
         axes = common.add_panel(figure, 0.8 + i * pitch, bottom, PANEL_WIDTH, height)
-        prepare(axes, lengths, limits, y_axis)
+        prepare(axes, lengths, limits, y_axis, x_label)
         axes.set_title(titles[i], loc="left")
         axes.set_ylabel(words)
         ends = draw_curves(axes, of_panel, looks, quantity, interval)
         if len(lengths) > 1:
-            draw_slopes(axes, lengths)
+            draw_slopes(axes, lengths, flat)
         draw_labels(axes, ends, looks, height)
     return figure

@@ -24,7 +24,7 @@ def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **probl
              "first_query": 0, "scale": 0}
     return {"schema": common.RECORD_SCHEMA, "variant": variant, "family": variant.split("(")[0], "build": build,
             "target": "restriction", "input": "gaussian", "problem": shape | problem, "batch": 1,
-            "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward",
+            "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward", "state_bytes": 0,
             "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},
             "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
             "heap_bytes": 1000, "choice_bytes": 30000, "layout_bytes": 400000,
@@ -195,6 +195,16 @@ class Records(unittest.TestCase):
         row = common.row_of([record("v", [t], seed=t) for t in (5, 1, 2)], "")
         self.assertEqual((row["time"], row["time_low"], row["time_high"]), (2, 1, 5))
         self.assertEqual((row["error"], row["error_low"], row["error_high"]), (0.2, 0.1, 0.3))
+
+    def test_forward_passes_and_decoding_share_no_figure(self):
+        decoded = [record("v", [2, 2], causal=True) | {"direction": "decode", "state_bytes": 77}]
+        lines = [json.dumps(r) for r in [record("v", [1, 1], causal=True)] + decoded]
+        frame = self.loaded("\n".join(lines) + "\n")
+        self.assertEqual(len(frame), 2)
+        for direction, suffix, time, state in (("forward", "_causal", 1, 0), ("decode", "", 2, 77)):
+            [(of_name, _, rows)] = list(common.figure_groups(frame, direction))
+            self.assertEqual((of_name, list(rows["time"]), list(rows["state"])),
+                             (suffix, [time], [state]))
 
     def test_mistrusted_seeds_are_not_drawn(self):
         row = common.row_of([record("v", [1]), record("v", [1], seed=1, status="mistrusted")],

@@ -13,6 +13,7 @@
 #include "measuring/arithmetic.h"
 #include "measuring/errors.h"
 #include "measuring/metrics.h"
+#include "support/test_plugins.h"
 
 namespace subquad {
 namespace {
@@ -234,6 +235,168 @@ TEST_F(Measure, PassesAreTimed) {
   EXPECT_GT(first.time_ns, 0);
   EXPECT_EQ(first.iterations, second.iterations);
   EXPECT_GE(second.unix_time, first.unix_time);
+}
+
+// Two sequences of 100 tokens, two heads over one of keys, of which the last 64 are decoded.
+class MeasureDecoding : public Measure {
+ protected:
+  static Experiment decoding(const std::string& variant) {
+    Experiment e = single(variant);
+    e.lengths = {100};
+    e.key_heads = 1;
+    e.modes = {Mode::decode};
+    e.causal = {true};
+    return e;
+  }
+};
+
+TEST_F(MeasureDecoding, DenseIsExactOnTheDecodedRows) {
+  const Record record = measured(decoding("dense"));
+  EXPECT_EQ(record.status, Status::ok) << record.reason;
+  EXPECT_EQ(record.direction, "decode");
+  EXPECT_EQ(record.decoded_tokens, 64);
+  EXPECT_EQ(record.reference_rows, 64);
+  EXPECT_FALSE(record.sampled);
+  ASSERT_EQ(record.error.at("relative_error").size(), 4u);
+  for (const double error : record.error.at("relative_error")) EXPECT_LT(error, 1e-6);
+  EXPECT_EQ(record.error.count("dropped_mass"), 0u);
+  EXPECT_GE(record.arithmetic_error, 0);
+  EXPECT_LE(record.arithmetic_error, record.arithmetic_tolerance);
+  EXPECT_EQ(record.state_bytes, 2 * 100 * (8 + 8) * sizeof(float));
+  EXPECT_EQ(record.output_bytes, 2 * 2 * 64 * 8 * sizeof(float));
+  EXPECT_EQ(record.heap_allocations, 0u);
+  EXPECT_EQ(record.scratch_bytes, 0u);
+}
+
+TEST_F(MeasureDecoding, WorkIsThatOfAToken) {
+  const Record record = measured(decoding("dense"));
+  double pairs = 0;
+  for (int position = 36; position < 100; ++position) pairs += position + 1;
+  const double per_token = 2 * 2 * pairs / 64;
+  EXPECT_DOUBLE_EQ(record.useful_exponentials, per_token);
+  EXPECT_DOUBLE_EQ(record.useful_multiply_adds, per_token * (8 + 8));
+  // A token's own q, k, v and output, of two heads and two sequences, and the caches.
+  EXPECT_DOUBLE_EQ(record.useful_bytes,
+                   4.0 * 2 * 2 * (8 + 8 + 8 + 8) + static_cast<double>(record.state_bytes));
+  EXPECT_EQ(record.executed_multiply_adds, 0);
+}
+
+TEST_F(MeasureDecoding, ErrorsAreOfTheDecodedRowsOfTheForwardPass) {
+  Experiment e = decoding("local(radius=3)");
+  const Record record = measured(e);
+  const LayerInput input = make_input_of(e);
+  const Problem problem = problem_of(e, input);
+  const Layer layer(e.variants.front(), problem, input.heads);
+  const DrawnTensors tensors(layer, 0);
+  Executor executor(layer, input, tensors, 1);
+  LayerOutput output;
+  executor.run(output);
+  Reference dense = *compute_reference(parse_expression("dense"), input, problem, 100);
+  for (ReferenceHead& head : dense.heads) {
+    head.rows.erase(head.rows.begin(), head.rows.begin() + 36);
+    head.out.erase(head.out.begin(), head.out.begin() + 36 * 8);
+  }
+  const OutputErrors errors = errors_against(dense, output, input, problem, false);
+  const auto& wanted = errors.figures.at("relative_error");
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_NEAR(record.error.at("relative_error")[i], wanted[i], 1e-6);
+  }
+  e.reference_rows = 10;
+  const Record sampled = measured(e);
+  EXPECT_TRUE(sampled.sampled);
+  EXPECT_EQ(sampled.reference_rows, 10);
+  EXPECT_EQ(sampled.error_deviation.at("relative_error").size(), 4u);
+}
+
+TEST_F(MeasureDecoding, EveryVariantThatStreamsIsDecodedWell) {
+  for (const CatalogueEntry& entry : Catalogue::instance().entries()) {
+    if (entry.origin != "built-in" || !entry.registration->powers.stream) continue;
+    for (const Index length : {1, 17, 100}) {
+      Experiment e = decoding(std::string(entry.info().name));
+      e.lengths = {length};
+      e.rounds = 0;
+      const LayerInput input = make_input_of(e);
+      Record record = blank_record(e, input, problem_of(e, input));
+      declare_point(record);
+      if (record.status == Status::refused) continue;
+      const std::uint64_t predicted = record.predicted_bytes;
+      record = measured(e);
+      EXPECT_EQ(record.status, Status::ok) << record.resolved << ": " << record.reason;
+      EXPECT_EQ(record.decoded_tokens, std::min<Index>(length, 64));
+      EXPECT_EQ(record.predicted_bytes, predicted);
+      EXPECT_GT(record.state_bytes, 0u) << record.resolved;
+    }
+  }
+}
+
+TEST_F(MeasureDecoding, AStreamThatIsNotItsReferenceIsMistrusted) {
+  load_probes();
+  const Record record = measured(decoding("probe_stream"));
+  EXPECT_EQ(record.status, Status::mistrusted);
+  EXPECT_NE(record.reason.find("arithmetic error"), std::string::npos) << record.reason;
+}
+
+TEST_F(MeasureDecoding, PassesAreOfTokens) {
+  PointMeasurement point(decoding("linear"));
+  point.check();
+  const TimedPass pass = point.time();
+  EXPECT_EQ(pass.iterations % 64, 0);
+  EXPECT_GT(pass.time_ns, 0);
+  // Single calls are per token too: their mean, where all are there, is the time.
+  if (pass.iterations <= 64 * static_cast<std::int64_t>(kCallTimes)) {
+    double sum = 0;
+    for (const double call : pass.call_ns) sum += call;
+    EXPECT_NEAR(pass.time_ns, sum / static_cast<double>(pass.call_ns.size()),
+                1e-5 * pass.time_ns + 1);
+  } else {
+    EXPECT_GE(pass.time_ns, pass.call_ns.front());
+  }
+}
+
+TEST_F(MeasureDecoding, WhatCannotBeDecodedIsRefused) {
+  load_probes();
+  for (const auto& [variant, words] : {std::pair{"mean", "no stream"},
+                                       {"fnet", "mixes all positions"},
+                                       {"linformer(rank=8)", "causal"},
+                                       {"heads(dense,mean)", "head 1 (mean)"},
+                                       {"dense(self_penalty=2)", "self_penalty"},
+                                       {"probe_stream(refused=true)", "was told to"}}) {
+    const Experiment e = decoding(variant);
+    const LayerInput input = make_input_of(e);
+    Record record = blank_record(e, input, problem_of(e, input));
+    declare_point(record);
+    EXPECT_EQ(record.status, Status::refused) << variant;
+    EXPECT_NE(record.reason.find(words), std::string::npos) << variant << ": " << record.reason;
+  }
+}
+
+TEST_F(MeasureDecoding, OneTokenIsNoPrompt) {
+  Experiment e = decoding("dense");
+  e.lengths = {1};
+  const Record record = measured(e);
+  EXPECT_EQ(record.status, Status::ok) << record.reason;
+  EXPECT_EQ(record.decoded_tokens, 1);
+  EXPECT_DOUBLE_EQ(record.useful_exponentials, 2 * 2);
+}
+
+TEST(Arithmetic, OfDecodingKeepsTheSharingOfKeys) {
+  load_probes();
+  const Problem problem{.queries = 300, .keys = 300, .dim = 8, .value_dim = 8, .causal = true};
+  for (const Index key_heads : {1, 2, 6}) {
+    const LayerInput input = make_input(parse_expression("gaussian"), {.heads = 6,
+                                                                       .key_heads = key_heads,
+                                                                       .queries = 300,
+                                                                       .keys = 300,
+                                                                       .dim = 8,
+                                                                       .value_dim = 8});
+    for (const char* text : {"dense", "heads(dense,local(radius=9),linear)"}) {
+      const Layer layer(parse_expression(text), problem, 6);
+      const ArithmeticCheck check = check_arithmetic(layer, input, 0, 64);
+      EXPECT_EQ(check.queries, kArithmeticRows);
+      EXPECT_GT(check.error, 0);
+      EXPECT_LT(check.error, check.tolerance) << text << " over " << key_heads;
+    }
+  }
 }
 
 TEST(Arithmetic, IsNotTakenWhereTheProblemIsTooSmall) {

@@ -141,6 +141,22 @@ TEST(Options, ConfigsAreTextOfLimitedLength) {
   EXPECT_THAT(error_of([] { load_experiment(testing::TempDir(), {}); }), HasSubstr("is a folder"));
 }
 
+TEST(Options, DecodingIsOfCausalSelfAttention) {
+  const std::string decode = "variant = mean\nlength = 5\nmode = forward decode\n";
+  const ConfigFile file(decode + "causal = true\n");
+  const Experiment experiment = load_experiment(file.path(), {});
+  EXPECT_THAT(experiment.modes, ElementsAre(Mode::forward, Mode::decode));
+  EXPECT_THAT(experiment.resolved_config(), HasSubstr("mode = forward decode\n"));
+  EXPECT_THAT(config_error(decode),
+              AllOf(HasSubstr(".cfg: "), HasSubstr("mode = decode"), HasSubstr("causal = true")));
+  EXPECT_THAT(config_error(decode + "causal = true false\n"), HasSubstr("causal = true"));
+  EXPECT_THAT(config_error(decode + "causal = true\nqueries = 3\n"),
+              AllOf(HasSubstr("mode = decode"), HasSubstr("queries = 3")));
+  EXPECT_THAT(config_error("variant = mean\nlength = 5\nmode = decodes\n"),
+              AllOf(HasSubstr(".cfg:3"), HasSubstr("mode = decodes"), HasSubstr("forward"),
+                    HasSubstr("decode")));
+}
+
 TEST(Options, AnOptionThatTakesOneValueIsGivenOnce) {
   EXPECT_THAT(config_error("variant = mean\nrounds = 4\nlength = 5\nrounds = 6\n"),
               AllOf(HasSubstr(".cfg:4: rounds is given twice"), HasSubstr(".cfg:2")));
@@ -155,7 +171,7 @@ TEST(Options, AnOptionThatTakesOneValueIsGivenOnce) {
 }
 
 TEST(Options, ListsHoldSomethingAndNotTooMuch) {
-  for (const char* name : {"length", "causal", "seed", "threads"}) {
+  for (const char* name : {"length", "mode", "causal", "seed", "threads"}) {
     EXPECT_THAT(config_error("variant = mean\n" + std::string(name) + " = ,\n"),
                 HasSubstr(std::string(name) + " lists no value"))
         << name;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "report/figures.h"
 #include "report/report.h"
@@ -57,6 +58,29 @@ TEST_F(Plots, DrawEveryFigureOfARun) {
       << report(testing::synthetic_run(), {.format = ReportFormat::json});
   EXPECT_EQ(draw_figures(folder_.string(), kPlots), std::nullopt);
   EXPECT_EQ(run_python_tests(folder_ / "figures"), 0);
+}
+
+TEST_F(Plots, DecodingHasFiguresOfItsOwn) {
+  if (!matplotlib_is_there()) GTEST_SKIP() << "matplotlib or pandas is not installed";
+  const auto drawn = [&](const std::vector<Record>& records) {
+    std::string lines;
+    for (const Record& record : records) lines += to_json(record).dump() + "\n";
+    write_points(lines);
+    fs::remove_all(folder_ / "figures");
+    EXPECT_EQ(draw_figures(folder_.string(), kPlots), std::nullopt);
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_ / "figures")) {
+      names.insert(entry.path().stem().string());
+    }
+    return names;
+  };
+  std::vector<Record> records = testing::decoded_run();
+  const std::set<std::string> of_tokens = {"state_vs_context", "token_time_vs_context"};
+  EXPECT_EQ(drawn(records), of_tokens);
+  for (const Record& record : testing::synthetic_run()) records.push_back(record);
+  std::set<std::string> all = of_tokens;
+  all.insert({"time_vs_length", "memory_vs_length", "error_vs_time"});
+  EXPECT_EQ(drawn(records), all);
 }
 
 TEST_F(Plots, SayWhyThereAreNone) {

@@ -9,6 +9,7 @@
 
 #include "experiments/options.h"
 #include "subquad/error.h"
+#include "tensor_files/tensor_file.h"
 
 namespace subquad {
 namespace {
@@ -81,6 +82,55 @@ TEST(Groups, OfGeneratorsHaveNoWholeLengthAndNoTrainedMask) {
   EXPECT_THROW(groups_of(e), Error);
 }
 
+TEST(Groups, NeverHoldForwardPassesAndDecodingTogether) {
+  Experiment e = experiment();
+  e.modes = {Mode::forward, Mode::decode};
+  e.causal = {true};
+  const std::vector<Group> groups = groups_of(e);
+  ASSERT_EQ(groups.size(), 4u);
+  EXPECT_EQ(groups[0].mode, Mode::forward);
+  EXPECT_EQ(groups[1].mode, Mode::decode);
+  EXPECT_EQ(groups[1].text(), "gaussian, n = 64, causal, decode");
+  const Experiment decode = single_point(e, groups[1], groups[1].variants.back());
+  EXPECT_THAT(repeat_command(decode), testing::HasSubstr("--mode decode"));
+  EXPECT_THAT(repeat_command(single_point(e, groups[0], groups[0].variants.back())),
+              testing::Not(testing::HasSubstr("--mode")));
+  EXPECT_EQ(decoded_tokens(decode, {.keys = 100}), 64);
+  EXPECT_EQ(decoded_tokens(decode, {.keys = 3}), 3);
+  EXPECT_EQ(decoded_tokens(single_point(e, groups[0], e.variants[0]), {.keys = 100}), 0);
+}
+
+TEST(Groups, OfDecodingAreCausal) {
+  Experiment e = experiment();
+  e.modes = {Mode::decode};
+  e.causal_as_trained = true;  // a generator has no model
+  try {
+    groups_of(e);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("mode = decode"),
+                                             testing::HasSubstr("causal = true")));
+  }
+}
+
+TEST(Inputs, OfDecodingHaveSequencesOfOneLength) {
+  const std::string path =
+      testing::TempDir() + "points_test_lengths_" + std::to_string(::getpid()) + ".safetensors";
+  TensorFile file;
+  file.tensors["q"] = {.shape = {2, 1, 3, 1}, .floats = std::vector<float>(6, 1)};
+  file.tensors["k"] = file.tensors["v"] = file.tensors["q"];
+  file.tensors["lengths"] = {.shape = {2}, .integers = {3, 2}, .is_integer = true};
+  write_safetensors(path, file);
+  Experiment e = experiment();
+  e.inputs = {parse_expression("file(path=" + path + ")")};
+  e.lengths = {3};
+  e.causal = {true};
+  EXPECT_NO_THROW(make_input_of(first_point(e)));
+  e.modes = {Mode::decode};
+  EXPECT_THROW(make_input_of(first_point(e)), Error);
+  std::filesystem::remove(path);
+}
+
 TEST(PointKey, ChangesWithWhatDefinesThePoint) {
   const std::string original = key(experiment());
   Experiment e = experiment();
@@ -93,6 +143,11 @@ TEST(PointKey, ChangesWithWhatDefinesThePoint) {
   e = experiment();
   e.variants.back() = parse_expression("local(radius=5)");
   EXPECT_NE(key(e), original);
+  e = experiment();
+  e.causal = {true};
+  const std::string forward = key(e);
+  e.modes = {Mode::decode};
+  EXPECT_NE(key(e), forward);
   EXPECT_NE(point_key(first_point(experiment()), "other build", false), original);
 }
 
@@ -134,6 +189,8 @@ TEST(RepeatArguments, GiveTheSamePointAgain) {
   e.seeds = {7};
   e.rounds = 4;
   e.min_time_s = 0.125;
+  e.modes = {Mode::decode};
+  e.causal = {true};
   const Experiment point = first_point(e);
   const Experiment again =
       load_experiment("", parse_options(repeat_arguments(point), experiment_option_specs()));

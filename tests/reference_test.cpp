@@ -94,6 +94,27 @@ TEST(Reference, OfMoreQueriesThanKeys) {
   expect_textbook(input, problem_on(input, false), 100);
 }
 
+TEST(Reference, OfTheLastQueriesIsTheEndOfTheWholeOne) {
+  const LayerInput input = input_of(13, 13);
+  for (const char* target : {"dense", "dense(keys=normalised_queries)"}) {
+    const Problem problem = problem_on(input, true);
+    const auto whole = compute_reference(parse_expression(target), input, problem, 13);
+    const auto last = compute_reference(parse_expression(target), input, problem, 13, 5);
+    EXPECT_FALSE(last->sampled);
+    EXPECT_EQ(last->rows, 5);
+    for (std::size_t head = 0; head < 8; ++head) {
+      EXPECT_EQ(last->heads[head].rows, (std::vector<Index>{8, 9, 10, 11, 12}));
+      const auto& out = whole->heads[head].out;
+      EXPECT_EQ(last->heads[head].out, std::vector<double>(out.begin() + 8 * 3, out.end()));
+    }
+    const auto sample = compute_reference(parse_expression(target), input, problem, 2, 5);
+    EXPECT_TRUE(sample->sampled);
+    EXPECT_EQ(sample->heads[3].rows.size(), 2u);
+    EXPECT_GE(sample->heads[3].rows.front(), 8);
+    EXPECT_LT(sample->heads[3].rows.back(), 13);
+  }
+}
+
 TEST(Reference, OfShorterSequences) {
   LayerInput input = input_of(30, 30);
   input.lengths = {30, 11};

@@ -145,4 +145,20 @@ inline std::vector<Record> synthetic_run() {
   return records;
 }
 
+/// The same run of decoded tokens: causal, with a state that grows for dense and naive alone.
+inline std::vector<Record> decoded_run() {
+  std::vector<Record> records = synthetic_run();
+  for (Record& record : records) {
+    record.key += "d";
+    record.direction = "decode";
+    record.decoded_tokens = 64;
+    record.problem.causal = true;
+    record.executed_multiply_adds = 0;
+    record.scratch_bytes = record.scratch_declared_bytes = 0;
+    record.state_bytes =
+        record.target == "exact" ? static_cast<std::uint64_t>(record.problem.keys) * 1024 : 65536;
+  }
+  return records;
+}
+
 }  // namespace subquad::testing

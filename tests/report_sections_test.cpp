@@ -13,6 +13,7 @@ namespace subquad {
 namespace {
 
 using ::testing::AllOf;
+using testing::decoded_run;
 using ::testing::HasSubstr;
 using testing::make_anchor;
 using testing::make_record;
@@ -166,6 +167,61 @@ TEST(ReportSections, MemoryAloneShowsNoTimes) {
     EXPECT_THAT(text, AllOf(HasSubstr("status"), HasSubstr("mistrusted"), HasSubstr("scratch"),
                             Not(HasSubstr("GFLOP")), Not(HasSubstr("median over rounds"))));
   }
+}
+
+/// Causal forward passes and decoded tokens of the same variants.
+std::vector<Record> both_directions() {
+  std::vector<Record> records = decoded_run();
+  for (Record record : synthetic_run()) {
+    record.problem.causal = true;
+    records.push_back(record);
+  }
+  return records;
+}
+
+TEST(ReportSections, DecodingAndForwardPassesShareNoTable) {
+  const std::vector<Record> records = both_directions();
+  const Summary summary = summarise(records, {});
+  EXPECT_EQ(summary.tables.size(), 16u);
+  EXPECT_EQ(summary.scaling.size(), 4u);
+  for (const Table& table : summary.tables) {
+    for (const Row& row : table.rows) EXPECT_EQ(row.decodes(), table.decodes());
+  }
+  for (const auto& tables : tables_over_lengths(summary.tables)) {
+    for (const Table* table : tables) EXPECT_EQ(table->decodes(), tables.front()->decodes());
+  }
+  EXPECT_TRUE(summary.notices.empty()) << "neither replaces the other";
+}
+
+TEST(ReportSections, TablesOfDecodingSayTimePerTokenAndState) {
+  EXPECT_LE(longest_line(text_of(both_directions(), {.details = true})), 120u);
+  const std::string text = text_of(decoded_run(), {.format = ReportFormat::markdown});
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("causal, decode, 1 thread"), HasSubstr("decode of the last 64 tokens"),
+                  HasSubstr("| time per token |"), HasSubstr("| state |"),
+                  HasSubstr("| GFLOP/s useful |"), Not(HasSubstr("| scratch |")),
+                  HasSubstr("of one token over all sequences and heads")));
+  EXPECT_THAT(text, HasSubstr("time per token \\~ n^"));
+  EXPECT_THAT(text_of(synthetic_run()), AllOf(Not(HasSubstr("decode")), Not(HasSubstr("token"))));
+  EXPECT_THAT(text_of(decoded_run(), {.budget = Budget{{}, 100e3}}),
+              AllOf(HasSubstr("time per"), HasSubstr("Not naive: memory")));
+}
+
+TEST(ReportSections, CsvAndJsonNameFiguresOfTokensApart) {
+  const std::string csv = text_of(decoded_run(), {.format = ReportFormat::csv});
+  EXPECT_THAT(csv, AllOf(HasSubstr(",decode,64,"), HasSubstr(",time_per_token,ns,round 2,"),
+                         HasSubstr(",state,B,,65536\n"), Not(HasSubstr(",time,ns,")),
+                         Not(HasSubstr(",anchor_time,"))));
+  EXPECT_THAT(text_of(synthetic_run(), {.format = ReportFormat::csv}),
+              AllOf(Not(HasSubstr("per_token")), Not(HasSubstr(",state,"))));
+  const auto json = nlohmann::json::parse(text_of(decoded_run(), {.format = ReportFormat::json}));
+  const auto& table = json.at("tables").at(0);
+  EXPECT_EQ(table.at("direction"), "decode");
+  EXPECT_EQ(table.at("decoded_tokens"), 64);
+  EXPECT_EQ(table.at("rows").at(0).at("state_bytes"), 512 * 1024);
+  EXPECT_TRUE(table.at("rows").at(0).contains("time_per_token_ns"));
+  EXPECT_FALSE(table.at("rows").at(0).contains("time_ns"));
+  EXPECT_NEAR(json.at("scaling").at(0).at("variants").at(0).at("state").at("exponent"), 1, 1e-9);
 }
 
 TEST(ReportSections, JsonHoldsWhatTextSays) {

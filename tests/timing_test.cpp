@@ -47,16 +47,41 @@ TEST(Timer, SeesCallsThatAreSlowNowAndThen) {
   }
 }
 
+TEST(Timer, WhatIsDoneBeforeEachCallIsNotTimed) {
+  int before = 0, calls = 0;
+  constexpr auto kLong = std::chrono::milliseconds(20);
+  Timer timer([&] { EXPECT_EQ(++calls, before); }, 3, 8,
+              [&] {
+                ++before;
+                const auto until = std::chrono::steady_clock::now() + kLong;
+                while (std::chrono::steady_clock::now() < until) {
+                }
+              });
+  const TimedPass pass = timer.pass();
+  EXPECT_EQ(pass.iterations, 3);
+  EXPECT_EQ(calls, 3);
+  ASSERT_EQ(pass.call_ns.size(), 3u);
+  EXPECT_LT(pass.call_ns.front(), 20e6);
+  EXPECT_LT(pass.cpu_ns, 20e6);
+  // The engine's mean is that of the single calls.
+  EXPECT_NEAR(pass.time_ns, (pass.call_ns[0] + pass.call_ns[1] + pass.call_ns[2]) / 3,
+              1e-5 * pass.time_ns + 1);
+  timer.pass();
+  EXPECT_EQ(before, 6);
+}
+
 TEST(Timer, LetsExceptionsThroughAndCanGoOn) {
-  bool bad = true;
-  Timer timer(
-      [&] {
-        if (bad) throw std::runtime_error("no");
-      },
-      2);
-  EXPECT_THROW(timer.pass(), std::runtime_error);
-  bad = false;
-  EXPECT_EQ(timer.pass().iterations, 2);
+  for (const std::function<void()>& before : {std::function<void()>(), {[] {}}}) {
+    bool bad = true;
+    Timer timer(
+        [&] {
+          if (bad) throw std::runtime_error("no");
+        },
+        2, 8, before);
+    EXPECT_THROW(timer.pass(), std::runtime_error);
+    bad = false;
+    EXPECT_EQ(timer.pass().iterations, 2);
+  }
 }
 
 TEST(Timer, OneAfterTheOther) {

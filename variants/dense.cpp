@@ -6,7 +6,7 @@
 // A tile of queries passes over blocks of keys with a running maximum and sum per row (Milakov and
 // Gimelshein 2018, arXiv:1805.02867; Rabe and Staats 2021, arXiv:2112.05682; Dao et al. 2022,
 // arXiv:2205.14135), so that no n x n matrix exists. Time O(n^2 d), memory O(n d): keys are packed
-// once for all tiles.
+// once for all tiles. A decoder holds all keys and values (a key-value cache), O(n d).
 //
 // Three switches make the dense attention that shared-QK Reformer (Kitaev et al. 2020,
 // arXiv:2001.04451, section 2) restricts: keys=normalised_queries takes k_j = q_j / |q_j| (0 for a
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "kernels/streaming_softmax.h"
+#include "kernels/window_stream.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -123,6 +124,21 @@ class Dense final : public Variant {
         streaming_softmax(operands, queries, plan, &penalty, worker);
       }
     });
+  }
+
+  std::string refuses_stream(const Problem&) const override {
+    if (keys_ == Keys::normalised_queries) {
+      return "keys=normalised_queries makes keys of queries, and a prompt is read without any";
+    }
+    return self_penalty_ == 0 ? std::string()
+                              : "self_penalty is for the whole alone (0 is decoded)";
+  }
+  /// Its window is the whole sequence.
+  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors&) const override {
+    Problem scaled = problem;
+    scaled.scale = score_scale(problem);
+    return std::make_unique<WindowStream>(scaled, TokenWindow{.reach = problem.keys - 1},
+                                          precision_);
   }
 
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {

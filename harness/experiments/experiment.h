@@ -9,6 +9,10 @@
 
 namespace subquad {
 
+/// What a point times: a forward pass over the whole problem, or decoding token by token.
+enum class Mode { forward, decode };
+const char* to_string(Mode mode);
+
 /// What a config file (or a command line) spans: every combination of the lists below is a point.
 /// The option of the same name, with '-' for '_', sets each member (options.h).
 struct Experiment {
@@ -21,6 +25,7 @@ struct Experiment {
   std::vector<Expression> inputs;    ///< sweeps expanded
   /// Keys (and queries, unless `queries` is set); kWholeLength: as many as the input's file holds.
   std::vector<Index> lengths;
+  std::vector<Mode> modes = {Mode::forward};
   std::vector<bool> causal = {false};
   bool causal_as_trained = false;  ///< instead: where the input's file says that its model is
   std::vector<int> threads = {1};

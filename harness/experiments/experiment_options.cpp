@@ -119,6 +119,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
   experiment.anchor = anchors.front();
 }
 
+constexpr Mode kModes[] = {Mode::forward, Mode::decode};
 constexpr std::string_view kWhole = "whole", kTrained = "trained";
 
 void set_lengths(Experiment& experiment, const Values& values) {
@@ -135,6 +136,25 @@ Strings get_lengths(const Experiment& experiment) {
     words.push_back(length == Experiment::kWholeLength ? std::string(kWhole)
                                                        : std::to_string(length));
   }
+  return {fmt::format("{}", fmt::join(words, " "))};
+}
+
+void set_modes(Experiment& experiment, const Values& values) {
+  experiment.modes.clear();
+  for (const OptionValue& value : split_list("mode", values)) {
+    const auto found = std::find_if(std::begin(kModes), std::end(kModes),
+                                    [&](Mode mode) { return value.text == to_string(mode); });
+    if (found == std::end(kModes)) {
+      throw Error(fmt::format("{}: mode = {} is neither {} nor {}", value.where, value.text,
+                              to_string(kModes[0]), to_string(kModes[1])));
+    }
+    experiment.modes.push_back(*found);
+  }
+}
+
+Strings get_modes(const Experiment& experiment) {
+  Strings words;
+  for (const Mode mode : experiment.modes) words.push_back(to_string(mode));
   return {fmt::format("{}", fmt::join(words, " "))};
 }
 
@@ -188,6 +208,13 @@ std::vector<ExperimentOption> make_options() {
         true},
        set_lengths,
        get_lengths},
+      {{"mode", "forward|decode...",
+        "what is timed: a forward pass over the whole, or the last tokens of a causal sequence one "
+        "by "
+        "one, after a prompt of all that come before",
+        true},
+       set_modes,
+       get_modes},
       integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
               &E::queries, 0, kMany),
       {{"causal", "BOOL...",
@@ -243,6 +270,8 @@ std::vector<ExperimentOption> make_options() {
 }
 
 }  // namespace
+
+const char* to_string(Mode mode) { return mode == Mode::decode ? "decode" : "forward"; }
 
 const std::vector<ExperimentOption>& experiment_options() {
   static const std::vector<ExperimentOption> options = make_options();

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "experiments/options.h"
+#include "experiments/points.h"
 #include "inputs/input.h"
 #include "layers/catalogue.h"
 #include "subquad/error.h"
@@ -40,7 +41,8 @@ void check_points(const Experiment& experiment, const std::string& place) {
   double points = 1;
   for (const std::size_t count :
        {experiment.variants.size(), experiment.inputs.size(), experiment.lengths.size(),
-        experiment.causal.size(), experiment.threads.size(), experiment.seeds.size()}) {
+        experiment.modes.size(), experiment.causal.size(), experiment.threads.size(),
+        experiment.seeds.size()}) {
     points *= static_cast<double>(count);
   }
   if (points > kMaxPoints) {
@@ -71,6 +73,7 @@ Experiment load_experiment(const std::string& path, const ParsedOptions& command
     check_names(experiment.anchor);
     for (const Expression& variant : experiment.variants) check_names(variant);
     for (const Expression& input : experiment.inputs) check_input_name(input);
+    check_modes(experiment);
   } catch (const Error& error) {
     throw Error(place + ": " + error.what());
   }

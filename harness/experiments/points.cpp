@@ -89,11 +89,28 @@ struct OfInput {
   }
 };
 
+constexpr const char* kNeedsCausal =
+    "mode = decode needs causal = true: a token is decoded from what is before it";
+
 }  // namespace
+
+void check_modes(const Experiment& experiment) {
+  const auto holds = [](const auto& list, auto value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  if (!holds(experiment.modes, Mode::decode)) return;
+  if (!experiment.causal_as_trained && holds(experiment.causal, false)) throw Error(kNeedsCausal);
+  if (experiment.queries != 0) {
+    throw Error(
+        fmt::format("mode = decode needs queries = 0, as many as keys (queries = {} is set)",
+                    experiment.queries));
+  }
+}
 
 std::string Group::text() const {
   std::string text = fmt::format("{}, n = {}", input.text(), length);
   if (causal) text += ", causal";
+  if (mode == Mode::decode) text += ", decode";
   if (threads != 1) text += fmt::format(", {} threads", threads);
   if (seed != 0) text += fmt::format(", seed {}", seed);
   return text;
@@ -104,10 +121,13 @@ std::vector<Group> groups_of(const Experiment& experiment) {
   for (const Expression& input : experiment.inputs) {
     const OfInput of_input(experiment, input);
     for (const Index length : of_input.lengths) {
-      for (const bool causal : of_input.causal) {
-        for (const int threads : experiment.threads) {
-          for (const std::uint64_t seed : experiment.seeds) {
-            groups.push_back({input, length, causal, threads, seed, {}, {}});
+      for (const Mode mode : experiment.modes) {
+        for (const bool causal : of_input.causal) {
+          if (mode == Mode::decode && !causal) throw Error(input.text() + ": " + kNeedsCausal);
+          for (const int threads : experiment.threads) {
+            for (const std::uint64_t seed : experiment.seeds) {
+              groups.push_back({input, length, mode, causal, threads, seed, {}, {}});
+            }
           }
         }
       }
@@ -133,6 +153,7 @@ Experiment single_point(const Experiment& experiment, const Group& group,
   single.variants = {variant};
   single.inputs = {group.input};
   single.lengths = {group.length};
+  single.modes = {group.mode};
   single.causal = {group.causal};
   single.causal_as_trained = false;
   single.threads = {group.threads};
@@ -143,8 +164,9 @@ Experiment single_point(const Experiment& experiment, const Group& group,
 void require_single(const Experiment& experiment) {
   const std::pair<const char*, std::size_t> lists[] = {
       {"variant", experiment.variants.size()}, {"input", experiment.inputs.size()},
-      {"length", experiment.lengths.size()},   {"causal", experiment.causal.size()},
-      {"threads", experiment.threads.size()},  {"seed", experiment.seeds.size()}};
+      {"length", experiment.lengths.size()},   {"mode", experiment.modes.size()},
+      {"causal", experiment.causal.size()},    {"threads", experiment.threads.size()},
+      {"seed", experiment.seeds.size()}};
   for (const auto& [name, size] : lists) {
     if (size != 1) {
       throw Error(fmt::format("measure: {} has {} values (exactly one is needed)", name, size));
@@ -154,15 +176,21 @@ void require_single(const Experiment& experiment) {
 
 LayerInput make_input_of(const Experiment& single) {
   const Index keys = single.lengths.front();
-  return make_input(single.inputs.front(),
-                    {.batch = single.batch,
-                     .heads = single.heads,
-                     .key_heads = single.key_heads != 0 ? single.key_heads : single.heads,
-                     .queries = single.queries != 0 ? single.queries : keys,
-                     .keys = keys,
-                     .dim = single.dim,
-                     .value_dim = single.value_dim != 0 ? single.value_dim : single.dim,
-                     .seed = single.seeds.front()});
+  LayerInput input = make_input(
+      single.inputs.front(), {.batch = single.batch,
+                              .heads = single.heads,
+                              .key_heads = single.key_heads != 0 ? single.key_heads : single.heads,
+                              .queries = single.queries != 0 ? single.queries : keys,
+                              .keys = keys,
+                              .dim = single.dim,
+                              .value_dim = single.value_dim != 0 ? single.value_dim : single.dim,
+                              .seed = single.seeds.front()});
+  if (single.modes.front() == Mode::decode && !input.lengths.empty()) {
+    throw Error(
+        single.inputs.front().text() +
+        ": mode = decode needs sequences of one length, and these have lengths of their own");
+  }
+  return input;
 }
 
 Problem problem_of(const Experiment& single, const LayerInput& input) {
@@ -174,6 +202,10 @@ Problem problem_of(const Experiment& single, const LayerInput& input) {
           .causal = causal,
           .first_query = causal ? std::max<Index>(0, input.keys - input.queries) : 0,
           .scale = single.scale};
+}
+
+Index decoded_tokens(const Experiment& single, const Problem& problem) {
+  return single.modes.front() == Mode::decode ? std::min(kDecodedTokens, problem.keys) : 0;
 }
 
 std::string point_definition(const Experiment& single) {

@@ -10,18 +10,23 @@
 
 namespace subquad {
 
-/// Points that are timed together: one problem, input, seed and number of threads.
+/// Points that are timed together: one problem, input, mode, seed and number of threads.
 struct Group {
   Expression input;
   Index length = 0;
+  Mode mode = Mode::forward;
   bool causal = false;
   int threads = 1;
   std::uint64_t seed = 0;
   std::optional<Expression> anchor;
   std::vector<Expression> variants;  ///< the anchor first, if there is one; each once
 
-  std::string text() const;  ///< "gaussian, n = 512, causal, 2 threads, seed 3"
+  std::string text() const;  ///< "gaussian, n = 512, causal, decode, 2 threads, seed 3"
 };
+
+/// Throws Error naming both options where what is to be decoded is not causal self attention, as
+/// far as the options alone tell.
+void check_modes(const Experiment& experiment);
 
 /// All groups of an experiment, in the order in which they are measured.
 std::vector<Group> groups_of(const Experiment& experiment);
@@ -36,6 +41,11 @@ void require_single(const Experiment& experiment);
 
 LayerInput make_input_of(const Experiment& single);
 Problem problem_of(const Experiment& single, const LayerInput& input);
+/// Tokens at the end of the sequence that a point decodes one by one, the rest being its prompt; 0
+/// in a forward pass.
+Index decoded_tokens(const Experiment& single, const Problem& problem);
+/// The most that there are. Enough for a call to be timed well, few enough to be "at length n".
+inline constexpr Index kDecodedTokens = 64;
 
 /// Everything that the outcome of a point depends on beside code and limits, as text: its options,
 /// and the hash of each file that its input reads.

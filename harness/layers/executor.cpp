@@ -7,6 +7,7 @@
 
 #include "layers/arenas.h"
 #include "layers/call_inputs.h"
+#include "layers/shared_keys.h"
 #include "layers/team.h"
 #include "subquad/error.h"
 
@@ -32,14 +33,6 @@ struct Preparation {
   std::size_t bytes;
   std::size_t offset;
 };
-
-/// Whether `prepare` of one head serves another: tensors of their own would tell them apart.
-bool prepares_alike(const Variant& variant, const Problem& problem) {
-  const std::vector<TensorInfo> tensors = tensor_infos(variant, problem);
-  return variant.prepared_bytes(problem) > 0 &&
-         std::ranges::none_of(
-             tensors, [](const TensorInfo& tensor) { return tensor.sharing == Sharing::head; });
-}
 
 void require_accepted(const Layer& layer, const PlannedCall& planned, Index length) {
   const std::string reason = refusal_of(layer.variant(planned.call), planned.problem);
@@ -70,16 +63,10 @@ std::size_t arena_bytes(const Scratch& largest, Index places, int threads) {
 
 /// Of one sequence.
 std::size_t prepared_bytes(const Layer& layer, Index key_heads) {
-  const Index group = layer.heads() / key_heads;
-  if (layer.scope() == Scope::layer || group == 1) return 0;
   std::size_t bytes = 0;
-  for (Index head = 0; head < layer.heads(); ++head) {
-    // The first of those heads of a group that have the same variant stands for all of them.
-    const Index place = head % group;
-    const bool is_first = place < layer.distinct();
-    const bool is_shared = place + layer.distinct() < group;
-    if (!is_first || !is_shared || !prepares_alike(layer.variant(head), layer.problem())) continue;
-    bytes += padded_bytes(layer.variant(head).prepared_bytes(layer.problem()));
+  for (const std::vector<Index>& readers : calls_sharing_keys(layer, key_heads)) {
+    if (readers.size() < 2) continue;
+    bytes += padded_bytes(layer.variant(readers.front()).prepared_bytes(layer.problem()));
   }
   return bytes;
 }
@@ -107,6 +94,12 @@ bool LayerOutput::intact() const {
                        out.capacity() * sizeof(float)) &&
          guards_intact(reinterpret_cast<const std::byte*>(log_sum_exp.data()),
                        log_sum_exp.capacity() * sizeof(float));
+}
+
+void LayerOutput::poison() {
+  constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
+  std::ranges::fill(out, kPoison);
+  std::ranges::fill(log_sum_exp, kPoison);
 }
 
 View LayerOutput::of(Index sequence, Index head) {
@@ -146,33 +139,24 @@ struct Executor::Impl {
     calls.push_back(std::move(planned));
   }
 
-  /// Two heads share a preparation if they read the same keys by the same variant. Where no second
-  /// head does, `forward` does that work itself.
+  /// Where no second head shares the keys, `forward` does that work itself.
   void plan_preparations() {
-    const Index group = input.heads / input.key_heads;
-    if (layer.scope() == Scope::layer || group == 1) return;
+    const std::vector<std::vector<Index>> groups = calls_sharing_keys(layer, input.key_heads);
     std::vector<std::vector<std::size_t>> readers;
-    for (std::size_t i = 0; i < calls.size(); ++i) {
-      if (!prepares_alike(layer.variant(calls[i].call), calls[i].problem)) continue;
-      const auto shares = [&](const std::vector<std::size_t>& others) {
-        const PlannedCall& other = calls[others.front()];
-        return other.sequence == calls[i].sequence && other.call / group == calls[i].call / group &&
-               other.call % layer.distinct() == calls[i].call % layer.distinct();
-      };
-      const auto found = std::ranges::find_if(readers, shares);
-      if (found != readers.end()) {
-        found->push_back(i);
-      } else {
-        readers.push_back({i});
-      }
-    }
-    std::erase_if(readers, [](const auto& calls) { return calls.size() < 2; });
     std::size_t bytes = 0;
-    for (const auto& reader : readers) {
-      const PlannedCall& first = calls[reader.front()];
-      const std::size_t size = layer.variant(first.call).prepared_bytes(first.problem);
-      preparations.push_back({reader.front(), size, bytes});
-      bytes += padded_bytes(size);
+    // A sequence has all of its calls, or none.
+    for (std::size_t first = 0; first < calls.size(); first += layer.calls()) {
+      for (const std::vector<Index>& group : groups) {
+        const PlannedCall& planned = calls[first + static_cast<std::size_t>(group.front())];
+        const std::size_t size = layer.variant(planned.call).prepared_bytes(planned.problem);
+        if (group.size() < 2 || size == 0) continue;
+        preparations.push_back({first + static_cast<std::size_t>(group.front()), size, bytes});
+        bytes += padded_bytes(size);
+        readers.emplace_back();
+        for (const Index call : group) {
+          readers.back().push_back(first + static_cast<std::size_t>(call));
+        }
+      }
     }
     prepared_memory = GuardedMemory(bytes);
     std::fill_n(prepared_memory.data(), bytes, std::byte{0});
@@ -349,9 +333,7 @@ void Executor::run(LayerOutput& output, bool want_log_sum_exp) {
 
 void Executor::poison(LayerOutput& output, bool want_log_sum_exp) const {
   impl_->size(output, want_log_sum_exp);
-  constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
-  std::ranges::fill(output.out, kPoison);
-  std::ranges::fill(output.log_sum_exp, kPoison);
+  output.poison();
 }
 
 bool Executor::intact() const {

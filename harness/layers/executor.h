@@ -21,6 +21,8 @@ struct LayerOutput {
 
   /// False once something was written beside either.
   bool intact() const;
+  /// Fills both with NaN, so that what a pass leaves unwritten is seen.
+  void poison();
 
   View of(Index sequence, Index head);
   ConstView of(Index sequence, Index head) const;
@@ -51,7 +53,7 @@ class Executor {
   Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads);
   ~Executor();
 
-  /// Sizes `output` and fills it with NaN, so that what `run` leaves unwritten is seen.
+  /// Sizes `output` and fills it with NaN.
   void poison(LayerOutput& output, bool want_log_sum_exp = false) const;
   /// One forward pass over all sequences and heads into `output`, which is sized if it is not.
   /// Rows beyond a sequence's length are set to zero, their log-sum-exp to -infinity. For

@@ -96,9 +96,11 @@ Layer::Layer(const Expression& expression, const Problem& problem, Index heads)
   }
 }
 
-std::string Layer::refuses() const {
+/// What reason_of(index) says of the first variant that it says something of.
+template <class ReasonOf>
+std::string Layer::first_reason(ReasonOf reason_of) const {
   for (std::size_t i = 0; i < variants_.size(); ++i) {
-    const std::string reason = refusal_of(*variants_[i], call_problem_);
+    const std::string reason = reason_of(i);
     if (!reason.empty()) {
       return is_heads_expression_
                  ? "head " + std::to_string(i) + " (" + members_[i].name + "): " + reason
@@ -106,6 +108,21 @@ std::string Layer::refuses() const {
     }
   }
   return {};
+}
+
+std::string Layer::refuses() const {
+  return first_reason([&](std::size_t i) { return refusal_of(*variants_[i], call_problem_); });
+}
+
+std::string Layer::refuses_decoding() const {
+  if (scope_ == Scope::layer) {
+    return "works on the whole width of a layer and cannot be decoded token by token";
+  }
+  return first_reason([&](std::size_t i) {
+    const Powers& powers = Catalogue::instance().find(members_[i].name).registration->powers;
+    return powers.stream ? variants_[i]->refuses_stream(call_problem_)
+                         : "has no stream, so it cannot be decoded token by token";
+  });
 }
 
 Target Layer::target() const {
@@ -148,9 +165,9 @@ Consumes Layer::consumes() const {
   return any;
 }
 
-Cost Layer::cost() const {
+Cost Layer::cost(const Problem& problem) const {
   std::vector<Cost> costs;
-  for (const auto& variant : variants_) costs.push_back(variant->cost(call_problem_));
+  for (const auto& variant : variants_) costs.push_back(variant->cost(problem));
   Cost sum;
   for (Index call = 0; call < calls(); ++call) {
     const Cost& one = costs[static_cast<std::size_t>(call) % costs.size()];

@@ -34,6 +34,8 @@ class Layer {
 
   /// Reason why not, of the first head that refuses, or empty.
   std::string refuses() const;
+  /// Reason why the layer cannot be decoded token by token, likewise, beside those of `refuses`.
+  std::string refuses_decoding() const;
   /// Target of the layer: that of its heads if they agree, otherwise the weakest claim among them.
   Target target() const;
   /// Expression of the dense target, "dense" where heads disagree.
@@ -42,11 +44,15 @@ class Layer {
   std::string resolved() const;
   Consumes consumes() const;  ///< of any head
   /// Useful work and compulsory bytes of all calls on one sequence.
-  Cost cost() const;
+  Cost cost() const { return cost(call_problem_); }
+  Cost cost(const Problem& problem) const;  ///< the same on a call of another length
   bool gives_log_sum_exp() const;
   double operand_roundoff() const;  ///< the largest of any head
 
  private:
+  template <class ReasonOf>
+  std::string first_reason(ReasonOf reason_of) const;
+
   Problem head_problem_;
   Problem call_problem_;
   Index heads_;

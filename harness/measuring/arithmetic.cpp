@@ -10,6 +10,7 @@
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
 #include "layers/team.h"
+#include "measuring/pass.h"
 #include "measuring/reference.h"
 #include "subquad/eigen.h"
 #include "subquad/error.h"
@@ -21,10 +22,12 @@ void append_rows(AlignedFloats& to, ConstView from, Index rows) {
   for (Index i = 0; i < rows; ++i) to.insert(to.end(), from.row(i), from.row(i) + from.cols);
 }
 
-/// The leading rows of the first sequence, each query head with keys of its own.
-LayerInput leading_part(const LayerInput& input, const Problem& problem, Index heads) {
+/// The leading rows of the first sequence.
+LayerInput leading_part(const LayerInput& input, const Problem& problem, Index heads,
+                        Index key_heads) {
   LayerInput part;
-  part.heads = part.key_heads = heads;
+  part.heads = heads;
+  part.key_heads = key_heads;
   part.queries = problem.queries;
   part.keys = problem.keys;
   part.dim = input.dim;
@@ -32,9 +35,11 @@ LayerInput leading_part(const LayerInput& input, const Problem& problem, Index h
   part.x_dim = input.x_dim;
   for (Index head = 0; head < heads; ++head) {
     append_rows(part.q, input.q_of(0, head), part.queries);
+    if (!input.x.empty()) append_rows(part.x, input.x_of(0, head), part.queries);
+  }
+  for (Index head = 0; head < heads; head += heads / key_heads) {
     append_rows(part.k, input.k_of(0, head), part.keys);
     append_rows(part.v, input.v_of(0, head), part.keys);
-    if (!input.x.empty()) append_rows(part.x, input.x_of(0, head), part.queries);
   }
   return part;
 }
@@ -104,19 +109,25 @@ Reference exact_output(const Layer& layer, const LayerInput& part, const DrawnTe
 
 }  // namespace
 
-ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed) {
+ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed,
+                                 Index decoded_tokens) {
   const Problem problem = leading_problem(layer.head_problem(), input.length(0));
   const Index wanted =
       layer.scope() == Scope::layer ? input.heads : std::max(kArithmeticHeads, layer.distinct());
-  const Index heads = std::min(input.heads, wanted);
+  Index heads = std::min(input.heads, wanted), key_heads = heads;
+  if (decoded_tokens > 0) {
+    // Whole groups of heads that share keys, or a part of one.
+    const Index sharing = input.heads / input.key_heads;
+    key_heads = (heads + sharing - 1) / sharing;
+    if (key_heads > 1) heads = key_heads * sharing;
+  }
   const std::optional<Layer> smaller = smaller_layer(layer, problem, heads);
   if (!smaller) return {};
 
-  const LayerInput part = leading_part(input, problem, heads);
+  const LayerInput part = leading_part(input, problem, heads, key_heads);
   const DrawnTensors tensors(*smaller, seed);
-  Executor executor(*smaller, part, tensors, 1);
   LayerOutput output;
-  executor.run(output);
+  run_once(*smaller, part, tensors, std::min(decoded_tokens, problem.keys), 1, output);
   Reference exact = exact_output(*smaller, part, tensors);
   double difference = 0, size = 0;
   for (Index call = 0; call < smaller->calls(); ++call) {
@@ -124,7 +135,9 @@ ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, st
     const Index first = smaller->scope() == Scope::layer ? 0 : call;
     const Index last = smaller->scope() == Scope::layer ? heads : call + 1;
     for (Index head = first; head < last; ++head) {
-      const auto reference = as_eigen(columns_of(*smaller, view, head));
+      const MatrixView<const double> columns = columns_of(*smaller, view, head);
+      const auto reference =
+          as_eigen(columns.row_range(columns.rows - output.queries, output.queries));
       const ConstView given = std::as_const(output).of(0, head);
       difference += (as_eigen(given).cast<double>() - reference).squaredNorm();
       size += reference.squaredNorm();

@@ -23,7 +23,9 @@ inline constexpr Index kArithmeticRows = 256;
 inline constexpr Index kArithmeticHeads = 2;
 
 /// Runs the layer, with its parameters as resolved on the whole problem, on the leading rows of the
-/// first sequence. Not taken where the layer cannot do a problem so small.
-ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed);
+/// first sequence: forward, or decoding the last `decoded_tokens` of them with heads that share
+/// keys as they do on the whole. Not taken where the layer cannot do a problem so small.
+ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed,
+                                 Index decoded_tokens = 0);
 
 }  // namespace subquad

@@ -1,5 +1,6 @@
 #include "measuring/errors.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "measuring/metrics.h"
@@ -8,29 +9,32 @@
 namespace subquad {
 namespace {
 
-/// Rows of a head, in double.
-std::vector<double> gather(ConstView from, const std::vector<Index>& rows) {
+/// Rows of a head, in double. `from` begins with row `first`.
+std::vector<double> gather(ConstView from, const std::vector<Index>& rows, Index first) {
   std::vector<double> gathered;
   gathered.reserve(rows.size() * static_cast<std::size_t>(from.cols));
   for (const Index row : rows) {
-    gathered.insert(gathered.end(), from.row(row), from.row(row) + from.cols);
+    const float* values = from.row(row - first);
+    gathered.insert(gathered.end(), values, values + from.cols);
   }
   return gathered;
 }
 
 /// Calls with_comparison(comparison, sequence) for every head that the reference holds.
 template <class WithComparison>
-void for_each_head(const Reference& reference, const LayerOutput& output, bool with_kept_mass,
-                   WithComparison with_comparison) {
+void for_each_head(const Reference& reference, const LayerOutput& output, const Problem& problem,
+                   bool with_kept_mass, WithComparison with_comparison) {
+  const Index first = problem.queries - output.queries;
   for (Index index = 0; index < static_cast<Index>(reference.heads.size()); ++index) {
     const ReferenceHead& exact = reference.heads[static_cast<std::size_t>(index)];
     const auto count = static_cast<Index>(exact.rows.size());
     const Index sequence = index / output.heads;
-    const std::vector<double> rows = gather(output.of(sequence, index % output.heads), exact.rows);
+    const std::vector<double> rows =
+        gather(output.of(sequence, index % output.heads), exact.rows, first);
     std::vector<double> kept;
     if (with_kept_mass) {
       const ConstView all(output.log_sum_exp.data() + index * output.queries, output.queries, 1);
-      kept = gather(all, exact.rows);
+      kept = gather(all, exact.rows, first);
     }
     with_comparison(
         Comparison{.output = {rows.data(), count, reference.value_dim},
@@ -46,29 +50,28 @@ void for_each_head(const Reference& reference, const LayerOutput& output, bool w
 OutputErrors errors_against(const Reference& reference, const LayerOutput& output,
                             const LayerInput& input, const Problem& problem, bool with_kept_mass) {
   OutputErrors errors;
-  for_each_head(reference, output, with_kept_mass,
+  for_each_head(reference, output, problem, with_kept_mass,
                 [&](const Comparison& comparison, Index sequence) {
                   add_figures(comparison, errors.figures);
                   if (!reference.sampled) return;
                   const Problem own = problem_of_sequence(problem, input, sequence);
-                  add_deviations(comparison, own.queries, errors.deviations);
+                  add_deviations(comparison, std::min(own.queries, output.queries),
+                                 errors.deviations);
                 });
   return errors;
 }
 
-std::vector<Draw> redrawn_errors(const Layer& layer, const LayerInput& input,
-                                 const Reference& dense, std::uint64_t seed, int draws,
-                                 int threads) {
+std::vector<Draw> redrawn_errors(const Layer& layer, const Problem& problem, const Reference& dense,
+                                 std::uint64_t seed, int draws, const RunWith& run) {
   std::vector<Draw> all;
   const Metric& headline = find_metric(kHeadlineMetric);
   for (int draw = 1; draw < draws; ++draw) {
     Draw one{.seed = seed_of_draw(seed, draw)};
     const DrawnTensors tensors(layer, one.seed);
     if (draw == 1 && tensors.drawn_alike(DrawnTensors(layer, seed))) break;
-    Executor executor(layer, input, tensors, threads);
     LayerOutput output;
-    executor.run(output);
-    for_each_head(dense, output, false, [&](const Comparison& comparison, Index) {
+    run(tensors, output);
+    for_each_head(dense, output, problem, false, [&](const Comparison& comparison, Index) {
       one.error.push_back(headline.figure(comparison));
     });
     all.push_back(std::move(one));

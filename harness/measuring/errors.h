@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "layers/executor.h"
@@ -13,15 +14,16 @@ struct OutputErrors {
   HeadFigures figures, deviations;
 };
 
-/// `with_kept_mass` needs the output's row log-sum-exps.
+/// `output` may hold the last query rows of `problem` alone. `with_kept_mass` needs its row
+/// log-sum-exps.
 OutputErrors errors_against(const Reference& reference, const LayerOutput& output,
                             const LayerInput& input, const Problem& problem, bool with_kept_mass);
 
 /// The headline figure of `layer` with its random tensors drawn anew, `draws` - 1 times; nothing
-/// where none of its tensors is random.
-std::vector<Draw> redrawn_errors(const Layer& layer, const LayerInput& input,
-                                 const Reference& dense, std::uint64_t seed, int draws,
-                                 int threads);
+/// where none of its tensors is random. `run` gives its output with these tensors.
+using RunWith = std::function<void(const DrawnTensors& tensors, LayerOutput& output)>;
+std::vector<Draw> redrawn_errors(const Layer& layer, const Problem& problem, const Reference& dense,
+                                 std::uint64_t seed, int draws, const RunWith& run);
 
 /// Seed of the tensors of draw number `draw`, from 1.
 std::uint64_t seed_of_draw(std::uint64_t seed, int draw);

@@ -9,11 +9,11 @@
 
 #include "experiments/points.h"
 #include "layers/drawn_tensors.h"
-#include "layers/executor.h"
 #include "measuring/arithmetic.h"
 #include "measuring/errors.h"
 #include "measuring/memory_pass.h"
 #include "measuring/own_process.h"
+#include "measuring/pass.h"
 #include "measuring/reference.h"
 #include "records/peak_probe.h"
 
@@ -31,6 +31,23 @@ std::string not_finite(const LayerOutput& output) {
   const Index head = row / output.queries;
   return fmt::format("output is not finite (sequence {}, head {}, row {})", head / output.heads,
                      head % output.heads, row % output.queries);
+}
+
+template <class Body>
+double nanoseconds_of(Body body) {
+  const double begin = steady_seconds();
+  body();
+  return (steady_seconds() - begin) * 1e9;
+}
+
+/// A pass of calls that decode so many tokens each, with every figure that of one token.
+TimedPass per_token(TimedPass pass, std::int64_t tokens) {
+  const auto count = static_cast<double>(tokens);
+  pass.time_ns /= count;
+  pass.cpu_ns /= count;
+  for (double& call : pass.call_ns) call /= count;
+  pass.iterations *= tokens;
+  return pass;
 }
 
 std::int64_t calls_for(double min_time_s, double call_s) {
@@ -54,54 +71,56 @@ struct PointMeasurement::Impl {
   }
 
   void allocate() {
-    const double begin = steady_seconds();
-    executor.emplace(*layer, input, *tensors, single.threads.front());
-    record.setup_ns += (steady_seconds() - begin) * 1e9;
-    executor->poison(output, tells_kept_mass(*layer));
+    record.setup_ns += nanoseconds_of([this] {
+      pass = make_pass(*layer, input, *tensors, record.decoded_tokens, single.threads.front());
+    });
+    record.untimed_ns += nanoseconds_of([this] { pass->begin(); });
+    pass->rewind();
+    pass->poison(output, tells_kept_mass(*layer, record));
     threads_before = count_threads();
   }
 
-  /// One forward pass that no round holds; its duration in seconds.
-  double untimed_pass(bool want_log_sum_exp) {
-    const double begin = steady_seconds();
-    executor->run(output, want_log_sum_exp);
-    const double seconds = steady_seconds() - begin;
-    record.untimed_ns += seconds * 1e9;
-    return seconds;
+  /// A run that no round holds; its duration in seconds.
+  double untimed_run(bool want_log_sum_exp) {
+    const double nanoseconds = nanoseconds_of([&] { pass->run(output, want_log_sum_exp); });
+    record.untimed_ns += nanoseconds;
+    return nanoseconds * 1e-9;
   }
 
   void first_pass() {
-    watch_memory([this] { allocate(); }, [this] { call_s = untimed_pass(tells_kept_mass(*layer)); },
-                 record);
+    watch_memory([this] { allocate(); },
+                 [this] { call_s = untimed_run(tells_kept_mass(*layer, record)); }, record);
     threads_after = count_threads();
-    const Work executed = executor->executed();
-    record.executed_multiply_adds = executed.multiply_adds;
-    record.executed_exponentials = executed.exponentials;
-    record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
-    if (!record.cost_exact && executed.multiply_adds > 0) {
+    pass->describe(record);
+    if (!record.cost_exact && record.executed_multiply_adds > 0) {
       // No kernel is asked for more than it does.
-      record.useful_multiply_adds = std::min(record.useful_multiply_adds, executed.multiply_adds);
-      record.useful_exponentials = std::min(record.useful_exponentials, executed.exponentials);
+      record.useful_multiply_adds =
+          std::min(record.useful_multiply_adds, record.executed_multiply_adds);
+      record.useful_exponentials =
+          std::min(record.useful_exponentials, record.executed_exponentials);
     }
-    record.scratch_bytes = executor->arena().high_water;
-    record.threads_used = executor->threads_used();
+  }
+
+  std::optional<Reference> reference_to(const std::string& target) {
+    return reference_of(parse_expression(target), input, problem, single.reference_rows,
+                        record.decoded_tokens);
   }
 
   void take_errors() {
-    const auto dense =
-        reference_of(parse_expression(kPlainDense), input, problem, single.reference_rows);
+    const auto dense = reference_to(kPlainDense);
     const bool own_target = record.dense_target != kPlainDense;
-    const bool mass = tells_kept_mass(*layer);
+    const bool mass = tells_kept_mass(*layer, record);
     OutputErrors errors = errors_against(*dense, output, input, problem, mass && !own_target);
     record.error = std::move(errors.figures);
     record.error_deviation = std::move(errors.deviations);
     record.reference_rows = dense->rows;
     record.sampled = dense->sampled;
-    record.draws = redrawn_errors(*layer, input, *dense, single.seeds.front(), single.draws,
-                                  single.threads.front());
+    const auto run = [this](const DrawnTensors& drawn, LayerOutput& out) {
+      run_once(*layer, input, drawn, record.decoded_tokens, single.threads.front(), out);
+    };
+    record.draws = redrawn_errors(*layer, problem, *dense, single.seeds.front(), single.draws, run);
     if (!own_target) return;
-    const auto target =
-        reference_of(parse_expression(record.dense_target), input, problem, single.reference_rows);
+    const auto target = reference_to(record.dense_target);
     if (!target) return;
     errors = errors_against(*target, output, input, problem, mass);
     record.target_error = std::move(errors.figures);
@@ -109,7 +128,8 @@ struct PointMeasurement::Impl {
   }
 
   void take_arithmetic() {
-    const ArithmeticCheck check = check_arithmetic(*layer, input, single.seeds.front());
+    const ArithmeticCheck check =
+        check_arithmetic(*layer, input, single.seeds.front(), record.decoded_tokens);
     record.arithmetic_error = check.error;
     record.arithmetic_tolerance = check.tolerance;
     record.arithmetic_queries = check.queries;
@@ -119,14 +139,18 @@ struct PointMeasurement::Impl {
   /// warmed caches and page tables.
   void prepare_timing() {
     if (single.rounds == 0) return;
-    if (call_s < single.min_time_s) call_s = untimed_pass(false);
-    timer.emplace([this] { executor->run(output); }, calls_for(single.min_time_s, call_s),
-                  kCallTimes);
+    const bool decodes = record.decodes();
+    if (call_s < single.min_time_s) {
+      pass->rewind();
+      call_s = untimed_run(false);
+    }
+    timer.emplace([this] { pass->run(output, false); }, calls_for(single.min_time_s, call_s),
+                  kCallTimes, decodes ? [this] { pass->rewind(); } : std::function<void()>());
   }
 
   double peak_gflops(Arithmetic arithmetic) {
     PeakProbe probe(arithmetic, single.threads.front());
-    executor->on_every_thread([&] { probe.take_part(); });
+    pass->on_every_thread([&] { probe.take_part(); });
     return probe.gflops();
   }
 
@@ -136,10 +160,11 @@ struct PointMeasurement::Impl {
     const bool uses_bf16 = record.executed_bf16_multiply_adds > 0 && has_bf16_units();
     const auto peak_of_bf16 = [&] { return uses_bf16 ? peak_gflops(Arithmetic::bf16) : 0; };
     const double float32 = peak_gflops(Arithmetic::float32), bf16 = peak_of_bf16();
-    TimedPass pass = timer->pass();
-    pass.peak_gflops = std::max(float32, peak_gflops(Arithmetic::float32));
-    pass.bf16_peak_gflops = std::max(bf16, peak_of_bf16());
-    return pass;
+    TimedPass timed = timer->pass();
+    if (record.decodes()) timed = per_token(std::move(timed), record.decoded_tokens);
+    timed.peak_gflops = std::max(float32, peak_gflops(Arithmetic::float32));
+    timed.bf16_peak_gflops = std::max(bf16, peak_of_bf16());
+    return timed;
   }
 
   std::string complaint() const {
@@ -150,7 +175,7 @@ struct PointMeasurement::Impl {
                              : fmt::format("{} threads", threads_after - threads_before));
     }
     if (!output.intact()) return "wrote beside its output";
-    if (!executor->intact()) return "wrote beside its scratch";
+    if (!pass->intact()) return "wrote beside its scratch";
     return {};
   }
 
@@ -171,7 +196,7 @@ struct PointMeasurement::Impl {
   Problem problem;
   std::optional<Layer> layer;
   std::optional<DrawnTensors> tensors;
-  std::optional<Executor> executor;
+  std::unique_ptr<Pass> pass;
   LayerOutput output;
   int threads_before = 0, threads_after = 0;
   double call_s = 0;

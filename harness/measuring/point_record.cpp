@@ -40,14 +40,39 @@ void add_tensor_bytes(const Layer& layer, Record& record) {
 
 std::uint64_t output_bytes(const Layer& layer, const Record& record) {
   const Problem& problem = record.problem;
-  const Index columns = problem.value_dim + (tells_kept_mass(layer) ? 1 : 0);
-  return sizeof(float) *
-         static_cast<std::uint64_t>(record.batch * record.heads * problem.queries * columns);
+  const Index columns = problem.value_dim + (tells_kept_mass(layer, record) ? 1 : 0);
+  const Index rows = record.decodes() ? record.decoded_tokens : problem.queries;
+  return sizeof(float) * static_cast<std::uint64_t>(record.batch * record.heads * rows * columns);
+}
+
+/// Of one sequence: of a forward pass, or of a decoded token, what a causal pass over the whole
+/// takes beyond one over the prompt, shared among the tokens. A token's bytes are then without the
+/// state, whose size only a stream knows.
+Cost cost_of(const Layer& layer, const Record& record) {
+  Cost cost = layer.cost();
+  if (!record.decodes()) return cost;
+  Problem prompt = layer.problem();
+  prompt.queries = prompt.keys = prompt.keys - record.decoded_tokens;
+  const Cost before = prompt.keys > 0 ? layer.cost(prompt) : Cost{};
+  const auto share = [&](double whole, double part) {
+    return (whole - part) / static_cast<double>(record.decoded_tokens);
+  };
+  cost.useful.multiply_adds = share(cost.useful.multiply_adds, before.useful.multiply_adds);
+  cost.useful.exponentials = share(cost.useful.exponentials, before.useful.exponentials);
+  cost.bytes = share(cost.bytes, before.bytes);
+  return cost;
+}
+
+std::string refusal_of(const Layer& layer, const Record& record) {
+  std::string reason = layer.refuses();
+  if (reason.empty() && record.decodes()) reason = layer.refuses_decoding();
+  return reason;
 }
 
 }  // namespace
 
-bool tells_kept_mass(const Layer& layer) {
+bool tells_kept_mass(const Layer& layer, const Record& record) {
+  if (record.decodes()) return false;
   const Target target = layer.target();
   return layer.gives_log_sum_exp() && target != Target::estimator && target != Target::operation;
 }
@@ -61,6 +86,8 @@ Record blank_record(const Experiment& single, const LayerInput& input, const Pro
   record.variant = record.resolved = single.variants.front().text();
   record.family = single.variants.front().name;
   record.anchor = record.variant == single.anchor.text();
+  record.direction = to_string(single.modes.front());
+  record.decoded_tokens = decoded_tokens(single, problem);
   record.input = single.inputs.front().text();
   record.input_provenance = input.provenance;
   record.problem = problem;
@@ -80,7 +107,7 @@ void describe_layer(const Layer& layer, Record& record) {
   record.resolved = layer.resolved();
   record.target = to_string(layer.target());
   record.dense_target = layer.dense_target();
-  const Cost cost = layer.cost();
+  const Cost cost = cost_of(layer, record);
   const auto batch = static_cast<double>(record.batch);
   record.useful_multiply_adds = batch * cost.useful.multiply_adds;
   record.useful_exponentials = batch * cost.useful.exponentials;
@@ -88,8 +115,10 @@ void describe_layer(const Layer& layer, Record& record) {
   record.cost_exact = record.cost_exact && cost.exact;
   add_tensor_bytes(layer, record);
   record.output_bytes = output_bytes(layer, record);
-  record.scratch_declared_bytes =
-      declared_scratch(layer, record.batch, record.key_heads, record.threads);
+  if (!record.decodes()) {
+    record.scratch_declared_bytes =
+        declared_scratch(layer, record.batch, record.key_heads, record.threads);
+  }
   record.layout_bytes = layout_bytes(layer, record.problem, record.batch);
   record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
                            record.random_bytes + record.choice_bytes + record.saved_bytes +
@@ -99,7 +128,7 @@ void describe_layer(const Layer& layer, Record& record) {
 void declare_point(Record& record) {
   try {
     const Layer layer(parse_expression(record.variant), record.problem, record.heads);
-    record.reason = layer.refuses();
+    record.reason = refusal_of(layer, record);
     record.status = record.reason.empty() ? Status::ok : Status::refused;
     if (record.reason.empty()) describe_layer(layer, record);
   } catch (const NotBuilt& missing) {

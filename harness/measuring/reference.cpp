@@ -203,15 +203,17 @@ std::vector<Index> sampled_rows(Index count, Index queries, Index sequence, Inde
 }
 
 std::optional<Reference> compute_reference(const Expression& target, const LayerInput& input,
-                                           const Problem& problem, Index rows) {
+                                           const Problem& problem, Index rows, Index last) {
   const std::optional<RowWise> how = row_wise(target, problem);
   if (!how && problem.keys > kWholeReferenceKeys) return {};
   Reference reference{.value_dim = problem.value_dim};
   for (Index sequence = 0; sequence < input.batch; ++sequence) {
     const Problem own = problem_of_sequence(problem, input, sequence);
+    const Index population = last == 0 ? own.queries : std::min(last, own.queries);
     for (Index head = 0; head < input.heads; ++head) {
       ReferenceHead result;
-      result.rows = sampled_rows(rows, own.queries, sequence, head);
+      result.rows = sampled_rows(rows, population, sequence, head);
+      for (Index& row : result.rows) row += own.queries - population;
       const auto count = static_cast<Index>(result.rows.size());
       result.out.resize(static_cast<std::size_t>(count * own.value_dim));
       result.log_sum_exp.resize(static_cast<std::size_t>(count));
@@ -221,7 +223,7 @@ std::optional<Reference> compute_reference(const Expression& target, const Layer
         compute_whole(target, input, own, sequence, head, result);
       }
       reference.rows = std::max(reference.rows, count);
-      reference.sampled = reference.sampled || count < own.queries;
+      reference.sampled = reference.sampled || count < population;
       reference.heads.push_back(std::move(result));
     }
   }
@@ -259,11 +261,12 @@ std::optional<Reference> kept_reference(const Hash& identity,
 }
 
 std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
-                                      const Problem& problem, Index rows) {
+                                      const Problem& problem, Index rows, Index last) {
   Hash identity;
   add_identity(target, input, problem, identity);
-  add(identity, std::vector<Index>{rows});
-  return kept_reference(identity, [&] { return compute_reference(target, input, problem, rows); });
+  add(identity, std::vector<Index>{rows, last});
+  return kept_reference(identity,
+                        [&] { return compute_reference(target, input, problem, rows, last); });
 }
 
 std::optional<std::string> take_cache_problem() {

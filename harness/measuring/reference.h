@@ -29,16 +29,16 @@ struct Reference {
 
 /// What a dense target computes, from its own `reference`, for at most `rows` query rows of each
 /// (sequence, head): all of them, or a sample without replacement that depends on sequence, head
-/// and length alone. One query row at a time where the target's rows do not depend on one another:
-/// that is so of plain `dense`, and of `dense` whose keys are normalised queries once those are
-/// given as keys. Any other target is computed whole, up to kWholeReferenceKeys keys; beyond,
-/// nothing is returned.
+/// and length alone; with `last`, all or a sample of the last so many (a decoder's). One query row
+/// at a time where the target's rows do not depend on one another: that is so of plain `dense`, and
+/// of `dense` whose keys are normalised queries once those are given as keys. Any other target is
+/// computed whole, up to kWholeReferenceKeys keys; beyond, nothing is returned.
 ///
 /// Kept on disk (cache_folder) under a hash of input, problem, rows, target and program; a file
 /// that is damaged is computed anew, and one that cannot be written costs nothing but that (see
 /// take_cache_problem). Processes may ask for the same one at the same time.
 std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
-                                      const Problem& problem, Index rows);
+                                      const Problem& problem, Index rows, Index last = 0);
 
 /// What `compute` returns, kept on disk in the same way under `identity`, a hash of everything that
 /// it depends on.
@@ -56,7 +56,7 @@ inline constexpr Index kWholeReferenceKeys = 1024;
 
 /// The same without the disk.
 std::optional<Reference> compute_reference(const Expression& target, const LayerInput& input,
-                                           const Problem& problem, Index rows);
+                                           const Problem& problem, Index rows, Index last = 0);
 
 /// $SUBQUAD_CACHE, or .cache/reference under the working directory.
 std::string cache_folder();

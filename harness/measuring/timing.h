@@ -24,7 +24,9 @@ struct TimedPass {
 /// time.
 class Timer {
  public:
-  Timer(std::function<void()> call, std::int64_t iterations, std::size_t call_times = 8);
+  /// `before_each`, where given, is done before each call and not timed.
+  Timer(std::function<void()> call, std::int64_t iterations, std::size_t call_times = 8,
+        std::function<void()> before_each = {});
   ~Timer();
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
@@ -33,9 +35,12 @@ class Timer {
   TimedPass pass();
 
  private:
+  void register_back_to_back(std::int64_t iterations);
+  void register_one_by_one(std::int64_t iterations);
+  double single_call_ns();
   std::vector<double> call_times() const;
 
-  std::function<void()> call_;
+  std::function<void()> call_, before_each_;
   std::int64_t stride_;  ///< every so many calls one is timed by itself
   std::size_t call_times_;
   std::vector<float> single_ns_;

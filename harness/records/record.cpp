@@ -84,6 +84,7 @@ void visit_fields(Visit& visit, R& record) {
   visit("dense_target", record.dense_target);
   visit("anchor", record.anchor);
   visit("direction", record.direction);
+  visit("decoded_tokens", record.decoded_tokens);
   visit("input", record.input);
   visit("input_provenance", record.input_provenance);
   visit("problem", record.problem);

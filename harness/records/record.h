@@ -12,7 +12,7 @@
 
 namespace subquad {
 
-inline constexpr int kRecordSchema = 3;
+inline constexpr int kRecordSchema = 4;
 
 /// How a point ended. Every point ends in a record.
 enum class Status { ok, refused, failed, mistrusted, timeout, out_of_memory, crashed };
@@ -26,12 +26,13 @@ using HeadFigures = std::map<std::string, std::vector<double>>;
 /// One timing pass.
 struct Round {
   int round = 0;
-  double time_ns = 0;    ///< per forward pass over all sequences and heads
+  double time_ns = 0;    ///< per forward pass, or decoded token, over all sequences and heads
   double anchor_ns = 0;  ///< of the anchor in the same round; 0 without one
   std::int64_t iterations = 0;
   double unix_time = 0;  ///< seconds, when the pass began
-  double cpu_ns = 0;     ///< processor time of all threads of the process, per forward pass
-  /// Times of single forward passes, in order: all of them, or kCallTimes evenly spaced ones.
+  double cpu_ns = 0;     ///< processor time of all threads of the process, likewise
+  /// Times of single calls, each per pass or token, in order: all, or kCallTimes evenly spaced
+  /// ones.
   std::vector<double> call_ns;
   /// What the point's threads together can do at the most, measured right before and after the
   /// pass: float32 multiply-adds, and those of bf16 matrix units where the point uses these.
@@ -71,9 +72,10 @@ struct Record {
   std::string resolved;  ///< with every parameter evaluated
   std::string family;    ///< the variant's name ("heads" for a mixture)
   std::string target, dense_target;
-  bool anchor = false;  ///< this is the point that others are compared with
-  std::string direction = "forward";
-  std::string input;  ///< expression
+  bool anchor = false;                ///< this is the point that others are compared with
+  std::string direction = "forward";  ///< or "decode" (to_string(Mode))
+  std::int64_t decoded_tokens = 0;    ///< timed, at the end of each sequence; 0 in a forward pass
+  std::string input;                  ///< expression
   std::string input_provenance;
   Problem problem;
   std::int64_t batch = 1, heads = 1, key_heads = 1;
@@ -98,7 +100,7 @@ struct Record {
   std::vector<Draw> draws;  ///< beyond the first, which `error` is of; empty if nothing is random
   std::vector<Round> rounds;
   double setup_ns = 0;    ///< drawing tensors, allocating
-  double untimed_ns = 0;  ///< forward passes that no round holds: the first, and one to warm up
+  double untimed_ns = 0;  ///< calls that no round holds: the first, one to warm up, a prompt
   double useful_multiply_adds = 0, useful_exponentials = 0, useful_bytes = 0;
   bool cost_exact = true;
   double executed_multiply_adds = 0, executed_exponentials = 0;
@@ -112,7 +114,7 @@ struct Record {
   std::uint64_t input_bytes = 0, output_bytes = 0;
   std::uint64_t parameter_bytes = 0, random_bytes = 0, choice_bytes = 0;
   std::uint64_t saved_bytes = 0;   ///< what forward would keep for a backward pass
-  std::uint64_t state_bytes = 0;   ///< of token-by-token decoding; 0 in a forward pass
+  std::uint64_t state_bytes = 0;   ///< of all streams after the last token; 0 in a forward pass
   std::uint64_t layout_bytes = 0;  ///< heads put together for a variant over the whole width
   std::uint64_t scratch_declared_bytes = 0;  ///< arenas as declared
   std::uint64_t scratch_bytes = 0;           ///< arenas: taken at the most
@@ -123,6 +125,8 @@ struct Record {
   /// the memory pass, files apart; 0 if the system does not tell.
   std::uint64_t resident_bytes = 0;
   std::uint64_t resident_peak_bytes = 0;  ///< highest of the process in that pass, all included
+
+  bool decodes() const { return decoded_tokens > 0; }
 };
 
 /// Numbers that are not finite become null.

@@ -45,7 +45,8 @@ std::optional<double> error_at_most(const Row& row) {
 }
 
 double memory_of(const Row& row) {
-  return row.scratch_bytes.value_or(0) + row.parameter_bytes.value_or(0);
+  return row.scratch_bytes.value_or(0) + row.state_bytes.value_or(0) +
+         row.parameter_bytes.value_or(0);
 }
 
 /// Every criterion that the row misses; empty if it meets the budget.

@@ -42,8 +42,13 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
   grid.title = title_of(table.first(), {table.first().problem.keys}, summary);
   grid.shape = shape_of(table.first(), table.anchor);
   if (!result.places.empty()) {
-    grid.columns = {{"", "rank"},         {"time", "median"}, {"speed-up", "over anchor"},
-                    {"error", "at most"}, {"", "memory"},     {"", "target"}};
+    grid.columns = {
+        {"", "rank"},
+        table.decodes() ? Grid::Column{"time per", "token"} : Grid::Column{"time", "median"},
+        {"speed-up", "over anchor"},
+        {"error", "at most"},
+        {"", "memory"},
+        {"", "target"}};
     Grid::Group& group = grid.groups.emplace_back();
     group.heading = counted(result.places.size(), "variant") + " of " +
                     std::to_string(table.rows.size()) + " within the budget";
@@ -83,7 +88,8 @@ Section budget_section(const Summary& summary, Width width) {
       "Rank: by time. One rank: the 95% interval of the median, over rounds, of their time ratio "
       "to "
       "the fastest of the rank holds 1, so they cannot be told from it (nor with fewer than six "
-      "rounds). Memory: scratch and parameters. Error: relative, against dense, median over "
+      "rounds). Memory: scratch, a decoder's state and parameters. Error: relative, against dense, "
+      "median over "
       "heads."};
   if (sampled) {
     section.legend.emplace_back(

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kHeader =
     "machine,input,keys,queries,dim,value_dim,causal,batch,heads,key_heads,threads,direction,"
+    "decoded_tokens,"
     "variant,target,seed,status,reason,stale,sampled,unstable,instability,figure,unit,of,value\n";
 
 bool finished(const Record& r) { return r.status == Status::ok || r.status == Status::mistrusted; }
@@ -22,12 +23,12 @@ class Lines {
   Lines(std::string& text, const Row& row, const Record& r) : text_(text) {
     const Problem& p = r.problem;
     const std::string why = finished(r) ? instability(r) : "";
-    prefix_ = fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+    prefix_ = fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
                           csv_escaped(r.machine), csv_escaped(r.input), p.keys, p.queries, p.dim,
                           p.value_dim, p.causal, r.batch, r.heads, r.key_heads, r.threads,
-                          csv_escaped(r.direction), csv_escaped(r.variant), csv_escaped(r.target),
-                          r.seed, to_string(r.status), csv_escaped(r.reason), row.stale, r.sampled,
-                          !why.empty(), csv_escaped(why));
+                          csv_escaped(r.direction), r.decoded_tokens, csv_escaped(r.variant),
+                          csv_escaped(r.target), r.seed, to_string(r.status), csv_escaped(r.reason),
+                          row.stale, r.sampled, !why.empty(), csv_escaped(why));
   }
 
   /// `of` says what the figure belongs to: "round 3", "head 0", or nothing for the whole point.
@@ -78,17 +79,22 @@ void add_record(std::string& text, const Row& row, const Record& r) {
     lines.add_nothing();
     return;
   }
+  // Names of their own, so that nobody takes the time of a token for that of a pass.
+  const std::string_view per = r.decodes() ? "_per_token" : "";
   for (const Round& round : r.rounds) {
     const std::string of = fmt::format("round {}", round.round);
-    lines.add("time", "ns", of, round.time_ns);
-    lines.add("processor_time", "ns", of, round.cpu_ns);
+    const auto time = [&](std::string_view figure, const std::string& whose, double nanoseconds) {
+      lines.add(fmt::format("{}{}", figure, per), "ns", whose, nanoseconds);
+    };
+    time("time", of, round.time_ns);
+    time("processor_time", of, round.cpu_ns);
     for (std::size_t i = 0; i < round.call_ns.size(); ++i) {
-      lines.add("call_time", "ns", fmt::format("{} call {}", of, i), round.call_ns[i]);
+      time("call_time", fmt::format("{} call {}", of, i), round.call_ns[i]);
     }
     if (round.peak_gflops > 0) lines.add("peak", "GFLOP/s", of, round.peak_gflops);
     if (round.bf16_peak_gflops > 0) lines.add("bf16_peak", "GFLOP/s", of, round.bf16_peak_gflops);
     if (round.anchor_ns <= 0) continue;
-    lines.add("anchor_time", "ns", of, round.anchor_ns);
+    time("anchor_time", of, round.anchor_ns);
     if (r.status == Status::ok && round.time_ns > 0) {
       lines.add("speed_up", "1", of, round.anchor_ns / round.time_ns);
     }
@@ -119,6 +125,7 @@ void add_record(std::string& text, const Row& row, const Record& r) {
   bytes("parameters", r.parameter_bytes);
   bytes("random", r.random_bytes);
   bytes("choices", r.choice_bytes);
+  if (r.decodes()) bytes("state", r.state_bytes);
   bytes("scratch_declared", r.scratch_declared_bytes);
   bytes("scratch", r.scratch_bytes);
   lines.add("heap_allocations", "1", "", static_cast<double>(r.heap_allocations));

@@ -29,9 +29,10 @@ std::string words(Status status) {
 }
 
 std::string title_of(const Record& r, const std::vector<Index>& lengths, const Summary& summary) {
-  std::string title = fmt::format("{}, n = {}, {}, {}", r.input, fmt::join(lengths, " "),
-                                  r.problem.causal ? "causal" : "not causal",
-                                  counted(static_cast<std::uint64_t>(r.threads), "thread"));
+  std::string title =
+      fmt::format("{}, n = {}, {}, {}{}", r.input, fmt::join(lengths, " "),
+                  r.problem.causal ? "causal" : "not causal", r.decodes() ? "decode, " : "",
+                  counted(static_cast<std::uint64_t>(r.threads), "thread"));
   if (summary.several_machines) {
     title += ", machine " + (r.machine.empty() ? "unknown" : r.machine.substr(0, kMachineLetters));
   }
@@ -50,6 +51,9 @@ std::string shape_of(const Record& r, const std::string& anchor) {
   if (p.first_query != 0) text += fmt::format(", first at position {}", p.first_query);
   if (p.scale != 0) text += fmt::format(", scale {}", significant(p.scale));
   text += ", " + r.direction;
+  if (r.decodes()) {
+    text += " of the last " + counted(static_cast<std::uint64_t>(r.decoded_tokens), "token");
+  }
   text += anchor.empty() ? ", no anchor" : ", anchor " + anchor;
   return shown(text);
 }

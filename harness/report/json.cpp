@@ -104,6 +104,7 @@ Json setting_json(const Record& r, const std::string& anchor) {
           {"key_heads", r.key_heads},
           {"threads", r.threads},
           {"direction", r.direction},
+          {"decoded_tokens", r.decoded_tokens},
           {"anchor", anchor.empty() ? Json(nullptr) : Json(anchor)}};
 }
 
@@ -132,13 +133,14 @@ Json to_json(const Row& row, bool unbeaten) {
           {"instability", row.instability},
           {"on_frontier", unbeaten},
           {"reference_rows", r.reference_rows},
-          {"time_ns", to_json(row.time_ns)},
+          {row.decodes() ? "time_per_token_ns" : "time_ns", to_json(row.time_ns)},
           {"speed_up", to_json(row.speed_up)},
           {"useful_flops_per_second", to_json(row.useful_flops)},
           {"executed_flops_per_second", to_json(row.executed_flops)},
           {"efficiency", to_json(row.efficiency)},
           {"roofline", to_json(row.roofline)},
           {"scratch_bytes", to_json(row.scratch_bytes)},
+          {"state_bytes", to_json(row.state_bytes)},
           {"parameter_bytes", to_json(row.parameter_bytes)},
           {"heap_allocations", row.heap_allocations},
           {"heap_bytes", row.heap_bytes},
@@ -173,13 +175,14 @@ Json to_json(const Series& series) {
   json["lengths"] = series.lengths;
   json["variants"] = Json::array();
   for (const Trend& trend : series.trends) {
-    json["variants"].push_back({{"variant", trend.record->variant},
-                                {"target", trend.record->target},
-                                {"lengths", trend.lengths},
-                                {"time", to_json(trend.time)},
-                                {"work", to_json(trend.work)},
-                                {"scratch", to_json(trend.memory)},
-                                {"crossover", to_json(trend.crossover)}});
+    json["variants"].push_back(
+        {{"variant", trend.record->variant},
+         {"target", trend.record->target},
+         {"lengths", trend.lengths},
+         {"time", to_json(trend.time)},
+         {"work", to_json(trend.work)},
+         {trend.record->decodes() ? "state" : "scratch", to_json(trend.memory)},
+         {"crossover", to_json(trend.crossover)}});
   }
   return json;
 }

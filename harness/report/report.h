@@ -16,7 +16,7 @@ ReportFormat report_format_from_string(const std::string& text);
 /// What a user can afford; what is not given is not limited.
 struct Budget {
   std::optional<double> max_error;     ///< relative error against dense, median over heads
-  std::optional<double> memory_bytes;  ///< scratch, heap and parameters together
+  std::optional<double> memory_bytes;  ///< scratch, heap, state and parameters together
 };
 
 struct ReportOptions {

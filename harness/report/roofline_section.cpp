@@ -21,10 +21,10 @@ Grid::Line make_line(const Row& row, std::vector<std::string>& notes) {
   line.name = shown(row.first().variant);
   line.cells = {std::to_string(row.first().problem.keys),
                 significant(*row.useful_flops / 1e9),
-                significant(*row.executed_flops / 1e9),
+                row.executed_flops ? significant(*row.executed_flops / 1e9) : kNoFigure,
                 peak_cell(roofline),
                 percent(roofline.useful_share),
-                significant(100 * roofline.executed_share.median),
+                row.executed_flops ? significant(100 * roofline.executed_share.median) : kNoFigure,
                 significant(roofline.intensity),
                 significant(roofline.attainable_gflops),
                 significant(100 * roofline.attainable_share.median)};

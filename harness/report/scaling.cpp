@@ -59,7 +59,8 @@ Trend make_trend(const std::vector<Place>& places, const std::string& anchor) {
   });
   trend.work = exponent_over(
       places, [](const Row& row) { return std::optional(row.first().useful_multiply_adds); });
-  trend.memory = exponent_over(places, [](const Row& row) { return row.scratch_bytes; });
+  trend.memory = exponent_over(
+      places, [](const Row& row) { return row.decodes() ? row.state_bytes : row.scratch_bytes; });
   if (trend.record->variant != anchor && sides.size() >= 2) {
     trend.crossover = crossover_of(std::move(sides));
   }

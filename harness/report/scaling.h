@@ -55,7 +55,7 @@ struct Trend {
   std::vector<Index> lengths;
   std::optional<Exponent> time;
   std::optional<Exponent> work;        ///< useful multiply-adds; none if a length takes none
-  std::optional<Exponent> memory;      ///< scratch; likewise
+  std::optional<Exponent> memory;      ///< scratch, or a decoder's state; likewise
   std::optional<Crossover> crossover;  ///< none for the anchor, or without one
 };
 

@@ -58,9 +58,11 @@ Grid make_grid(const Series& series, const Summary& summary) {
   Grid grid;
   grid.title = title_of(*series.record, series.lengths, summary);
   grid.shape = shape_of(shape, series.anchor);
-  grid.columns = {{"time ~ n^", "exponent"},    {"its last", "step"},
-                  {"work ~ n^", "exponent"},    {"its last", "step"},
-                  {"scratch ~ n^", "exponent"}, {"its last", "step"}};
+  const bool decodes = series.record->decodes();
+  grid.columns = {
+      {decodes ? "time per token ~ n^" : "time ~ n^", "exponent"}, {"its last", "step"},
+      {decodes ? "its work ~ n^" : "work ~ n^", "exponent"},       {"its last", "step"},
+      {decodes ? "state ~ n^" : "scratch ~ n^", "exponent"},       {"its last", "step"}};
   if (!series.anchor.empty()) grid.columns.push_back({"faster than", shown(series.anchor)});
   for (const Trend& trend : series.trends) {
     Grid::Line line;
@@ -82,11 +84,12 @@ Grid make_grid(const Series& series, const Summary& summary) {
 
 Section scaling_section(const Summary& summary) {
   Section section;
-  section.heading = "Scaling: how time, useful work and scratch memory grow with the length n";
+  section.heading = "Scaling: how time, useful work and memory grow with the length n";
   for (const Series& series : summary.scaling) section.grids.push_back(make_grid(series, summary));
   section.legend = {
-      "Exponent: slope of log(median time), log(useful multiply-adds) or log(scratch) over log(n), "
-      "by least squares through all lengths; ±: its 95% interval (Student's t, from three lengths "
+      "Exponent: slope of log(median time), log(useful multiply-adds), log(scratch) or log(state) "
+      "over log(n), by least squares through all lengths; ±: its 95% interval (Student's t, from "
+      "three lengths "
       "on). Last step: the same between the longest length and the longest of at most half of it.",
       "Faster than the anchor: where the 95% interval of the speed-up lies above 1 (not: below 1; "
       "undecided: it holds 1, or fewer than six rounds). Between measured lengths; nothing is "

@@ -151,14 +151,21 @@ void add_figures(Row& row) {
     const double flops_per_multiply_add = 2e9 / row.time_ns->median;
     row.useful_flops = flops_per_multiply_add *
                        median_over(seeds, [](const Record& r) { return r.useful_multiply_adds; });
-    row.executed_flops = flops_per_multiply_add * median_over(seeds, [](const Record& r) {
-                           return r.executed_multiply_adds;
-                         });
+    // Streams do not report what they execute.
+    if (!row.decodes()) {
+      row.executed_flops = flops_per_multiply_add * median_over(seeds, [](const Record& r) {
+                             return r.executed_multiply_adds;
+                           });
+    }
   }
   row.roofline = roofline_over(seeds);
   row.scratch_bytes = median_over(seeds, [](const Record& r) {
     return static_cast<double>(r.scratch_bytes + r.heap_bytes + r.choice_bytes + r.layout_bytes);
   });
+  if (row.decodes()) {
+    row.state_bytes =
+        median_over(seeds, [](const Record& r) { return static_cast<double>(r.state_bytes); });
+  }
   row.parameter_bytes = median_over(seeds, [](const Record& r) {
     return static_cast<double>(r.parameter_bytes + r.random_bytes);
   });

@@ -32,7 +32,7 @@ struct Row {
   /// Why its times are not to be relied on; empty if nothing speaks against them (rounds.h).
   std::string instability;
 
-  std::optional<Estimate> time_ns;
+  std::optional<Estimate> time_ns;  ///< of a forward pass, or of a decoded token
   /// Median over rounds of the anchor's time over the variant's in the same round.
   std::optional<Estimate> speed_up;
   std::optional<double> useful_flops, executed_flops;  ///< per second, 2 per multiply-add
@@ -40,6 +40,7 @@ struct Row {
   /// Measured speed-up over the one that useful multiply-adds predict.
   std::optional<double> efficiency;
   std::optional<double> scratch_bytes;    ///< arenas, and what was allocated beside them
+  std::optional<double> state_bytes;      ///< of a decoder
   std::optional<double> parameter_bytes;  ///< learned and random tensors
   std::uint64_t heap_allocations = 0, heap_bytes = 0, heap_kept_bytes = 0;  ///< most of any seed
   std::optional<Estimate> error;  ///< relative error against plain dense
@@ -50,6 +51,7 @@ struct Row {
   std::optional<Spread> spread;  ///< where there are several seeds or draws
 
   const Record& first() const { return *records.front(); }
+  bool decodes() const { return first().decodes(); }
   /// Those that have figures.
   std::vector<const Record*> finished() const;
 };
@@ -59,6 +61,7 @@ struct Row {
 struct Table {
   std::vector<Row> rows;
   const Record& first() const { return rows.front().first(); }
+  bool decodes() const { return first().decodes(); }
   /// Variant that speed-ups are over; empty without one.
   std::string anchor;
   Frontier frontier;

@@ -28,6 +28,10 @@ std::string speed_up_cell(const Row& row, Width) {
   return row.speed_up ? with_bounds(*row.speed_up) : kNoFigure;
 }
 
+std::string useful_rate_cell(const Row& row, Width) {
+  return row.useful_flops ? significant(*row.useful_flops / 1e9) : kNoFigure;
+}
+
 std::string rate_cell(const Row& row, Width) {
   if (!row.useful_flops || !row.executed_flops) return kNoFigure;
   return significant(*row.useful_flops / 1e9) + "/" + significant(*row.executed_flops / 1e9);
@@ -84,19 +88,38 @@ bool has_times(const Table& table, Width) {
   return any_row(table, [](const Row& row) { return row.time_ns.has_value(); });
 }
 
+bool decodes(const Table& table, Width) { return table.decodes(); }
+bool has_pass_times(const Table& table, Width width) {
+  return has_times(table, width) && !table.decodes();
+}
+bool has_token_times(const Table& table, Width width) {
+  return has_times(table, width) && table.decodes();
+}
+
+/// Decoders have no arenas, but may allocate.
+bool shows_scratch(const Table& table) {
+  return !table.decodes() ||
+         any_row(table, [](const Row& row) { return row.scratch_bytes.value_or(0) > 0; });
+}
+
 const std::vector<ColumnRule>& column_rules() {
   static const std::vector<ColumnRule> kRules = {
       // Where there are times, the status stands in for one.
       {{"status", ""},
        [](const Row& row, Width) { return words(row.status); },
        [](const Table& table, Width width) { return !has_times(table, width); }},
-      {{"time", "median"}, time_cell, has_times},
+      {{"time", "median"}, time_cell, has_pass_times},
+      {{"time per", "token"}, time_cell, has_token_times},
       {{"speed-up", "over anchor"}, speed_up_cell, has_times},
-      {{"GFLOP/s", "useful/run"}, rate_cell, has_times},
+      {{"GFLOP/s", "useful/run"}, rate_cell, has_pass_times},
+      {{"GFLOP/s", "useful"}, useful_rate_cell, has_token_times},
       {{"eff.", ""}, efficiency_cell, has_times},
+      {{"state", ""},
+       [](const Row& row, Width width) { return bytes_cell(row.state_bytes, width); },
+       decodes},
       {{"scratch", ""},
        [](const Row& row, Width width) { return bytes_cell(row.scratch_bytes, width); },
-       always},
+       [](const Table& table, Width) { return shows_scratch(table); }},
       {{"param-", "eters"},
        [](const Row& row, Width width) { return bytes_cell(row.parameter_bytes, width); },
        [](const Table& table, Width) {
@@ -195,7 +218,8 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
 
 /// What occurs in the tables, so that nothing else is explained.
 struct Occurring {
-  bool times = false, several_seeds = false, deviations = false, unbeaten = false, unstable = false,
+  bool pass_times = false, token_times = false, scratch = false, states = false,
+       several_seeds = false, deviations = false, unbeaten = false, unstable = false,
        hypervolume = false;
   std::set<std::string> coverages;
   std::set<std::int64_t> sampled_rows;
@@ -207,7 +231,10 @@ Occurring occurring_in(const Summary& summary) {
     found.hypervolume = found.hypervolume || table.frontier.hypervolume;
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       const Row& row = table.rows[i];
-      found.times = found.times || row.time_ns;
+      found.pass_times = found.pass_times || (row.time_ns && !row.decodes());
+      found.token_times = found.token_times || (row.time_ns && row.decodes());
+      found.scratch = found.scratch || shows_scratch(table);
+      found.states = found.states || row.decodes();
       found.several_seeds = found.several_seeds || row.records.size() > 1;
       found.deviations = found.deviations || row.error_deviation;
       found.unbeaten = found.unbeaten || table.frontier.unbeaten[i];
@@ -224,6 +251,9 @@ Occurring occurring_in(const Summary& summary) {
 
 std::string legend_of_times(const Occurring& found, Width width) {
   std::string text = "Time: median over rounds";
+  if (found.token_times) {
+    text += "; where decoded, of one token over all sequences and heads, after all before it";
+  }
   if (width == Width::narrow) text += "; ± is the larger side of its interval";
   text +=
       ". Speed-up: median over rounds of the anchor's time over the variant's in the same round. "
@@ -264,15 +294,23 @@ std::string legend_of_errors(const Occurring& found) {
 std::vector<std::string> legend(const Summary& summary, Width width) {
   const Occurring found = occurring_in(summary);
   std::vector<std::string> lines;
-  if (found.times) {
+  if (found.pass_times || found.token_times) {
     lines.push_back(legend_of_times(found, width));
     lines.emplace_back(
         "GFLOP/s: 2 per multiply-add; useful is what the method asks for, run what the kernels "
         "executed. Efficiency (eff.): speed-up over the one that useful multiply-adds predict.");
   }
-  lines.emplace_back(
-      "Scratch: most memory taken beside inputs and output, choices (labels of buckets and the "
-      "like) and heads put together included. Parameters: learned and random tensors.");
+  std::string memory;
+  if (found.scratch) {
+    memory =
+        "Scratch: most memory taken beside inputs and output, choices (labels of buckets and the "
+        "like) and heads put together included. ";
+  }
+  if (found.states) {
+    memory +=
+        "State: what all decoders hold after the last token; heads that share keys share one. ";
+  }
+  lines.push_back(memory + "Parameters: learned and random tensors.");
   lines.push_back(legend_of_errors(found));
   if (const std::string marks = legend_of_marks(found); !marks.empty()) lines.push_back(marks);
   if (found.several_seeds) {

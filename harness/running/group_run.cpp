@@ -149,7 +149,8 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
   const auto is_wanted = [](const Point& point) { return point.wanted; };
   if (std::none_of(points.begin(), points.end(), is_wanted)) return true;
   // Here, so that it is neither computed by each point's process nor charged to one of them.
-  reference_of(parse_expression("dense"), input_, problem_, experiment_.reference_rows);
+  reference_of(parse_expression("dense"), input_, problem_, experiment_.reference_rows,
+               decoded_tokens(any, problem_));
   if (const auto problem = take_cache_problem()) progress_.note(*problem);
 
   const auto budget =

@@ -147,9 +147,57 @@ class ProbeTensors final : public Probe {
   Index rank_ = 2, refused_ = 0;
 };
 
+/// Decodes to how many queries a step had, plus 100 x the tokens read before it.
+class ProbeStream final : public Probe {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("own", own_, "has a tensor of its own");
+    visit("reads_x", reads_x_, "adds 10000 x the first element of x");
+    visit("refused", refused_, "refuses to be decoded");
+    visit("fail", fail_, at_least(-1), "token that throws, -1 for none");
+  }
+  Consumes consumes() const override { return {.x = reads_x_}; }
+  void tensors(const Problem&, TensorVisitor& visit) const override {
+    if (own_) visit("a", {{"one", 1}}, init::zeros(), Role::learned, Sharing::head, "its own");
+  }
+  void forward(const Call& call) const override {
+    for (Index i = 0; i < call.out.rows; ++i) std::fill_n(call.out.row(i), call.out.cols, 0.0f);
+  }
+  std::string refuses_stream(const Problem&) const override {
+    return refused_ ? "was told to" : "";
+  }
+  std::unique_ptr<Stream> stream(const Problem&, const Tensors&) const override {
+    return std::make_unique<Counter>(fail_);
+  }
+
+ private:
+  class Counter final : public Stream {
+   public:
+    explicit Counter(Index fail) : fail_(fail) {}
+    void step(const Token& token) override {
+      if (read_ == fail_) throw Error("token " + std::to_string(read_) + " throws");
+      const float x = token.x == nullptr ? 0 : token.x[0];
+      const auto value = static_cast<float>(token.queries.rows + 100 * read_) + 10000 * x;
+      for (Index i = 0; i < token.out.rows; ++i) {
+        std::fill_n(token.out.row(i), token.out.cols, value);
+      }
+      ++read_;
+    }
+    std::unique_ptr<Stream> clone() const override { return std::make_unique<Counter>(*this); }
+    std::size_t state_bytes() const override { return sizeof(read_); }
+
+   private:
+    Index fail_, read_ = 0;
+  };
+
+  bool own_ = false, reads_x_ = false, refused_ = false;
+  Index fail_ = -1;
+};
+
 SUBQUAD_VARIANT(ProbeTiles, {"probe_tiles", "tiles", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbePrepare, {"probe_prepare", "prepared keys", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbeLayer, {"probe_layer", "the whole width", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbeTensors, {"probe_tensors", "tensors of all kinds", "none", "n", "n"});
+SUBQUAD_VARIANT(ProbeStream, {"probe_stream", "steps of a decoder", "none", "n", "n"});
 
 }  // namespace

@@ -8,6 +8,17 @@
 
 namespace subquad {
 
+TileScratch::TileScratch(std::size_t bytes)
+    : bytes_(bytes),
+      memory_(std::make_unique_for_overwrite<std::byte[]>(bytes + kArenaAlignment)) {}
+
+Arena TileScratch::arena() const {
+  void* memory = memory_.get();
+  std::size_t space = bytes_ + kArenaAlignment;
+  std::align(kArenaAlignment, bytes_, memory, space);
+  return {static_cast<std::byte*>(memory), bytes_};
+}
+
 WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Precision precision)
     : window_(window),
       precision_(precision),
@@ -15,7 +26,9 @@ WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Pr
       value_dim_(problem.value_dim),
       scale_(static_cast<float>(problem.score_scale())),
       sinks_(std::min(window.sinks, problem.keys)),
-      ring_(std::min((window.reach + 1) * window.dilation, problem.keys)) {
+      ring_(std::min((window.reach + 1) * window.dilation, problem.keys)),
+      tile_rows_(softmax_tile_rows(dim_, value_dim_, precision)),
+      scratch_(softmax_scratch_bytes(tile_rows_, dim_, value_dim_, precision)) {
   keys_.resize(static_cast<std::size_t>((sinks_ + ring_) * dim_));
   values_.resize(static_cast<std::size_t>((sinks_ + ring_) * value_dim_));
 }
@@ -29,9 +42,8 @@ void WindowStream::step(const Token& token) {
   std::copy_n(token.key, dim_, keys_.begin() + own * dim_);
   std::copy_n(token.value, value_dim_, values_.begin() + own * value_dim_);
   ++read_;
-  const Index most = softmax_tile_rows(dim_, value_dim_, precision_);
-  for (Index done = 0; done < token.queries.rows; done += most) {
-    const Index count = std::min(most, token.queries.rows - done);
+  for (Index done = 0; done < token.queries.rows; done += tile_rows_) {
+    const Index count = std::min(tile_rows_, token.queries.rows - done);
     attend(token.queries.row_range(done, count), own, token.out.row_range(done, count));
   }
 }
@@ -44,13 +56,7 @@ void WindowStream::attend(ConstView queries, Index own, View out) {
   // A ring that comes round is a multiple of the dilation, so tokens that far apart stay so in it.
   if (own >= sinks_) plan.all(sinks_ + (own - sinks_) % window_.dilation, kept, window_.dilation);
 
-  const std::size_t needed =
-      softmax_scratch_bytes(queries.rows, dim_, value_dim_, precision_) + kArenaAlignment;
-  if (scratch_.size() < needed) scratch_.resize(needed);
-  void* memory = scratch_.data();
-  std::size_t space = scratch_.size();
-  std::align(kArenaAlignment, space - kArenaAlignment, memory, space);
-  Worker worker{.scratch = Arena(static_cast<std::byte*>(memory), space), .executed = {}};
+  Worker worker{.scratch = scratch_.arena(), .executed = {}};
   streaming_softmax({.q = queries,
                      .k = {keys_.data(), kept, dim_},
                      .v = {values_.data(), kept, value_dim_},

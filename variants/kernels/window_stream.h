@@ -17,6 +17,18 @@ struct TokenWindow {
   Index dilation = 1;
 };
 
+/// Memory for a tile of the kernel; what it holds is nobody's, so a copy has its own, unwritten.
+class TileScratch {
+ public:
+  explicit TileScratch(std::size_t bytes);
+  TileScratch(const TileScratch& other) : TileScratch(other.bytes_) {}
+  Arena arena() const;
+
+ private:
+  std::size_t bytes_;
+  std::unique_ptr<std::byte[]> memory_;
+};
+
 /// Decoder of a softmax over a window of tokens. The last (reach + 1) * dilation keys and values
 /// lie in a ring, behind those of the sinks, so that the state does not grow with what was read; it
 /// is no larger than `problem.keys` tokens either. Keys enter as they come: positions inside the
@@ -43,7 +55,8 @@ class WindowStream final : public Stream {
   Index ring_;   ///< tokens in the ring: a multiple of the dilation, or all there will be
   Index read_ = 0;
   std::vector<float> keys_, values_;  ///< [sinks + ring, dim], [sinks + ring, value_dim]
-  std::vector<std::byte> scratch_;
+  Index tile_rows_;                   ///< queries that the kernel takes at a time
+  TileScratch scratch_;               ///< made with the stream, so that steps allocate nothing
 };
 
 }  // namespace subquad
