@@ -20,8 +20,9 @@
 // Different from the paper's text: equation 16 divides sums by m where the length of a segment is
 // meant; segments differ by at most one row where m does not divide n. Different from the authors'
 // code: the iteration starts from the norms of each matrix, not from the largest of the batch, so
-// that no head depends on another. Rows of F A^+ B need not be positive, nor sum to 1. Not causal:
-// landmarks hold all positions.
+// that no head depends on another. Rows of F A^+ B need not be positive, nor sum to 1, and nothing
+// bounds them: where no landmark resembles what a sharp head looks at, the error exceeds that of 0,
+// most of all with the exact inverse. Not causal: landmarks hold all positions.
 
 #include <Eigen/SVD>
 #include <algorithm>
