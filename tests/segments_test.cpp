@@ -29,6 +29,17 @@ TEST(Segments, CoverAllRowsOnce) {
   }
 }
 
+TEST(Segments, StretchesAreLongAndFew) {
+  for (const Index rows : {1, 1024, 1025, 16384, 16385, 1000000}) {
+    const Segments stretches = Segments::stretches(rows);
+    EXPECT_LE(stretches.count, Segments::kMostStretches);
+    EXPECT_EQ(stretches.begin(stretches.count), rows);
+    if (stretches.count > 1) {
+      EXPECT_GE(stretches.size(0), 1024);
+    }
+  }
+}
+
 TEST(Segments, MeansAndSumsOfStridedRows) {
   // Rows with a gap between them, more columns than are summed at a time.
   constexpr Index kRows = 1500, kCols = 70;

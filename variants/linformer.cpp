@@ -40,9 +40,6 @@ enum class Share { none, headwise, kv, layerwise };
 constexpr Index kRankTile = 64;
 /// The longest inner extent of one product.
 constexpr Index kDepth = 512;
-/// Stretches of keys whose partial projections are added afterwards, at the most.
-constexpr Index kStretches = 16;
-constexpr Index kStretchKeys = 1024;
 /// A convolution starts near the mean; the noise tells heads apart.
 constexpr double kConvNoise = 0.1;
 
@@ -100,7 +97,7 @@ class Linformer final : public Variant {
     if (projection == Projection::identity) return scratch;
     scratch.shared_bytes += FewKeys::bytes(rank, problem);
     if (!has_matrices()) return scratch;
-    for (Index part = 1; part < stretches(problem); ++part) {
+    for (Index part = 1; part < Segments::stretches(problem.keys).count; ++part) {
       scratch.shared_bytes += FewKeys::bytes(rank, problem);
     }
     const Index tile = std::min(rank, kRankTile), depth = std::min(problem.keys, kDepth);
@@ -192,14 +189,6 @@ class Linformer final : public Variant {
     return init::custom("(1 + normal(0, 0.1)) / stride", fill);
   }
 
-  static Index stretch_length(const Problem& problem) {
-    return std::max(kStretchKeys, (problem.keys + kStretches - 1) / kStretches);
-  }
-  static Index stretches(const Problem& problem) {
-    const Index length = stretch_length(problem);
-    return (problem.keys + length - 1) / length;
-  }
-
   /// E K and F V.
   void project(const Call& call, const FewKeys& to) const {
     if (has_matrices()) {
@@ -217,8 +206,9 @@ class Linformer final : public Variant {
   }
 
   void project_by_matrices(const Call& call, const FewKeys& to) const {
-    const Index parts = stretches(call.problem);
-    std::array<FewKeys, kStretches> partial;
+    const Segments stretches = Segments::stretches(call.problem.keys);
+    const Index parts = stretches.count;
+    std::array<FewKeys, Segments::kMostStretches> partial;
     partial[0] = to;
     for (Index part = 1; part < parts; ++part) {
       partial[part] = FewKeys(call.run.shared(), rank, call.problem);
@@ -226,7 +216,8 @@ class Linformer final : public Variant {
     const Index tiles = (rank + kRankTile - 1) / kRankTile;
     call.run.parallel(tiles * parts, [&](Index index, Worker& worker) {
       const Index part = index / tiles;
-      project_stretch(call, index % tiles, part, partial[part], worker);
+      const Rows keys{stretches.begin(part), stretches.size(part)};
+      project_stretch(call, index % tiles, keys, partial[part], worker);
     });
     if (parts == 1) return;
     call.run.parallel(tiles, [&](Index tile, Worker&) {
@@ -238,11 +229,10 @@ class Linformer final : public Variant {
   }
 
   /// Rows of E K and F V, from the keys of one stretch.
-  void project_stretch(const Call& call, Index tile, Index stretch, const FewKeys& to,
+  void project_stretch(const Call& call, Index tile, const Rows& stretch, const FewKeys& to,
                        Worker& worker) const {
     const Index row = tile * kRankTile, rows = std::min(kRankTile, rank - row);
-    const Index length = stretch_length(call.problem);
-    const Index begin = stretch * length, end = std::min(begin + length, call.problem.keys);
+    const Index begin = stretch.begin, end = stretch.begin + stretch.count;
     const ConstView e = call.tensors.matrix("e").row_range(row, rows);
     const ConstView f = call.tensors.matrix(values_tensor()).row_range(row, rows);
     // Where F is E, its columns are still in the cache for the second product.

@@ -1,5 +1,5 @@
 // nystrom: softmax attention through landmarks. Xiong et al. 2021, "Nystromformer: a Nystrom-based
-// algorithm for approximating self-attention" (arXiv:2102.03902), section 3, equations 11 to 16.
+// algorithm for approximating self-attention" (arXiv:2102.03902), section 3.
 //
 //   Q~, K~ = means of m segments of the queries, of the keys
 //   F = softmax(scale Q K~^T),  A = softmax(scale Q~ K~^T),  B = softmax(scale Q~ K^T)
@@ -14,8 +14,8 @@
 // 1e8 would leave nothing of float32's digits; steps are bounded lest they get there.
 //
 // conv: a convolution of so many values along the length is added, one weight for each place and
-// all channels alike, as in section 3.3 and the authors' code (35 there); out of the way by
-// default, since it is no part of the approximation.
+// all channels alike, as in the authors' code (35 there); none by default, since it is no part of
+// the approximation.
 //
 // Different from the paper's text: equation 16 divides sums by m where the length of a segment is
 // meant; segments differ by at most one row where m does not divide n. Different from the authors'
@@ -151,8 +151,7 @@ class Nystrom final : public Variant {
   template <class T>
   Scratch scratch_of(const Problem& problem) const {
     const Index m = landmarks, dim = problem.dim, value_dim = problem.value_dim;
-    Scratch scratch;
-    scratch.shared<double>(m * dim).shared<double>(m * dim);
+    Scratch scratch = Scratch().shared<double>(m * dim).shared<double>(m * dim);
     if (!std::is_same_v<T, double>) scratch.shared<float>(m * dim).shared<float>(m * dim);
     declare_stretches<T>(m, problem.keys, dim, value_dim, scratch);
     scratch.shared<double>(m * padded_columns(value_dim))
@@ -188,7 +187,6 @@ class Nystrom final : public Variant {
     segment_means(Segments::equal(problem.keys, m), call.k, keys, call.run);
     const MatrixView<const T> rounded_queries = rounded<T>(queries, arena);
     const MatrixView<const T> rounded_keys = rounded<T>(keys, arena);
-    // In this order, as `scratch_of` declares them.
     const MatrixView<double> values = take(m, problem.value_dim, padded);
     const MatrixView<double> mixed = take(m, problem.value_dim, padded);
     attend_by_stretches(rounded_queries, call.k, call.v, problem.score_scale(), values, call.run);

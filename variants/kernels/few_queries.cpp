@@ -6,13 +6,12 @@
 #include <type_traits>
 
 #include "kernels/double_softmax.h"
+#include "kernels/segments.h"
 #include "kernels/streaming_softmax.h"
 
 namespace subquad {
 namespace {
 
-constexpr Index kStretches = 16;
-constexpr Index kStretchKeys = 1024;
 /// Of the double form: queries of a tile, and keys that are widened at a time.
 constexpr Index kDoubleRows = 96;
 constexpr Index kDoubleKeys = 256;
@@ -20,20 +19,10 @@ constexpr Index kDoubleKeys = 256;
 template <class T>
 constexpr bool kIsDouble = std::is_same_v<T, double>;
 
-/// How queries and keys are cut.
-struct Cut {
-  Index rows;    ///< queries of a tile
-  Index tiles;   ///< of queries
-  Index length;  ///< keys of a stretch
-  Index parts;   ///< stretches
-};
-
+/// Queries of a tile.
 template <class T>
-Cut cut(Index queries, Index keys, Index dim, Index value_dim) {
-  const Index rows =
-      std::min(queries, kIsDouble<T> ? kDoubleRows : softmax_tile_rows(dim, value_dim));
-  const Index length = std::max(kStretchKeys, (keys + kStretches - 1) / kStretches);
-  return {rows, (queries + rows - 1) / rows, length, (keys + length - 1) / length};
+Index tile_rows(Index queries, Index dim, Index value_dim) {
+  return std::min(queries, kIsDouble<T> ? kDoubleRows : softmax_tile_rows(dim, value_dim));
 }
 
 struct Stretch {
@@ -71,35 +60,43 @@ void attend(MatrixView<const double> q, const Stretch& keys, MatrixView<double> 
   }
 }
 
+/// Row i of out: of rows i, i + queries, ... of `partial`, each weighted by its share of the whole.
 template <class T>
-void attend_parts(MatrixView<const T> q, const Stretch& keys, MatrixView<double> out, Run& run) {
-  const Index queries = q.rows;
-  const Cut cut = subquad::cut<T>(queries, keys.k.rows, q.cols, keys.v.cols);
-  const MatrixView<T> partial(run.shared().take<T>(cut.parts * queries * out.cols).data(),
-                              cut.parts * queries, out.cols);
-  T* const log_sum_exp = run.shared().take<T>(cut.parts * queries).data();
-  run.parallel(cut.parts * cut.tiles, [&](Index index, Worker& worker) {
-    const Index row = index % cut.tiles * cut.rows, part = index / cut.tiles;
-    const Index rows = std::min(cut.rows, queries - row), begin = part * cut.length;
-    const Index count = std::min(cut.length, keys.k.rows - begin), at = part * queries + row;
-    attend(q.row_range(row, rows),
-           {keys.k.row_range(begin, count), keys.v.row_range(begin, count), keys.scale},
-           partial.row_range(at, rows), log_sum_exp + at, worker);
-  });
+void merge_parts(MatrixView<const T> partial, const T* log_sum_exp, MatrixView<double> out) {
+  const Index queries = out.rows;
   for (Index i = 0; i < queries; ++i) {
     double largest = -std::numeric_limits<double>::infinity(), sum = 0;
-    for (Index part = 0; part < cut.parts; ++part) {
-      largest = std::max<double>(largest, log_sum_exp[part * queries + i]);
+    for (Index at = i; at < partial.rows; at += queries) {
+      largest = std::max<double>(largest, log_sum_exp[at]);
     }
     std::fill_n(out.row(i), out.cols, 0.0);
-    for (Index part = 0; part < cut.parts; ++part) {
-      const double weight = std::exp(log_sum_exp[part * queries + i] - largest);
-      const T* const from = partial.row(part * queries + i);
+    for (Index at = i; at < partial.rows; at += queries) {
+      const double weight = std::exp(log_sum_exp[at] - largest);
       sum += weight;
-      for (Index c = 0; c < out.cols; ++c) out(i, c) += weight * from[c];
+      for (Index c = 0; c < out.cols; ++c) out(i, c) += weight * partial(at, c);
     }
     for (Index c = 0; c < out.cols; ++c) out(i, c) /= sum;
   }
+}
+
+template <class T>
+void attend_parts(MatrixView<const T> q, const Stretch& keys, MatrixView<double> out, Run& run) {
+  const Index queries = q.rows;
+  const Segments stretches = Segments::stretches(keys.k.rows);
+  const Index rows = tile_rows<T>(queries, q.cols, keys.v.cols);
+  const Index tiles = (queries + rows - 1) / rows;
+  const MatrixView<T> partial(run.shared().take<T>(stretches.count * queries * out.cols).data(),
+                              stretches.count * queries, out.cols);
+  T* const log_sum_exp = run.shared().take<T>(stretches.count * queries).data();
+  run.parallel(stretches.count * tiles, [&](Index index, Worker& worker) {
+    const Index row = index % tiles * rows, count = std::min(rows, queries - row);
+    const Index part = index / tiles, at = part * queries + row;
+    const Index begin = stretches.begin(part), size = stretches.size(part);
+    attend(q.row_range(row, count),
+           {keys.k.row_range(begin, size), keys.v.row_range(begin, size), keys.scale},
+           partial.row_range(at, count), log_sum_exp + at, worker);
+  });
+  merge_parts<T>(partial, log_sum_exp, out);
 }
 
 }  // namespace
@@ -116,15 +113,16 @@ void attend_by_stretches(MatrixView<const double> q, ConstView k, ConstView v, d
 
 template <class T>
 void declare_stretches(Index queries, Index keys, Index dim, Index value_dim, Scratch& scratch) {
-  const Cut cut = subquad::cut<T>(queries, keys, dim, value_dim);
-  scratch.shared<T>(cut.parts * queries * value_dim).template shared<T>(cut.parts * queries);
+  const Index parts = Segments::stretches(keys).count;
+  const Index rows = tile_rows<T>(queries, dim, value_dim);
+  scratch.shared<T>(parts * queries * value_dim).template shared<T>(parts * queries);
   Scratch attending;
   if constexpr (kIsDouble<T>) {
     const Index piece = std::min(kDoubleKeys, keys);
     attending.worker<double>(piece * dim).worker<double>(piece * value_dim);
-    attending.worker_bytes += double_softmax_scratch_bytes(cut.rows, dim, value_dim);
+    attending.worker_bytes += double_softmax_scratch_bytes(rows, dim, value_dim);
   } else {
-    attending.worker_bytes = softmax_scratch_bytes(cut.rows, dim, value_dim);
+    attending.worker_bytes = softmax_scratch_bytes(rows, dim, value_dim);
   }
   scratch.worker_bytes = std::max(scratch.worker_bytes, attending.worker_bytes);
 }

@@ -20,6 +20,13 @@ struct Segments {
     return {rows, (rows + length - 1) / length, length};
   }
 
+  /// Long ones, but `kMostStretches` at the most: threads share a sum over all rows, which is then
+  /// added up stretch by stretch.
+  static Segments stretches(Index rows) {
+    return of_length(rows, std::max<Index>(1024, (rows + kMostStretches - 1) / kMostStretches));
+  }
+  static constexpr Index kMostStretches = 16;
+
   Index begin(Index segment) const {
     return length > 0 ? std::min(segment * length, rows) : segment * rows / count;
   }
