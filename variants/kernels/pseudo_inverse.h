@@ -7,16 +7,17 @@
 
 namespace subquad {
 
-/// The pseudo-inverse of a small square matrix times a matrix, in double, on one thread. Columns
-/// are padded to whole vectors: a matrix of c columns lies in rows of `padded_columns(c)` numbers.
+/// Numbers from one row to the next of a matrix whose columns are padded to whole vectors of
+/// doubles; what the padding holds does not matter.
 Index padded_columns(Index columns);
 
-/// How the inverse of a [size, size] is found.
+/// The pseudo-inverse of a small square matrix a times a matrix, in double, on one thread; both in
+/// padded columns.
 struct PseudoInverse {
   Index size;
   /// Of the iteration z <- z/4 (13 - a z (15 - a z (7 - a z))) from z = a^T / (|a|_1 |a|_infinity),
   /// each of which takes 1 - a z to about its third power (Razavi et al. 2014, as in
-  /// arXiv:2102.03902, section 3.2). 0: by singular values (one-sided Jacobi rotations), of which
+  /// arXiv:2102.03902). 0: by singular values (one-sided Jacobi rotations), of which
   /// those below `kSmallest` times the largest count as 0.
   Index steps;
 
