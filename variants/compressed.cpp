@@ -16,7 +16,7 @@
 // left out of the mean. Causal: a query sees a group once it stands at or behind its last token,
 // and so nobody sees a last group that is not whole. Early queries would see nothing: a learned
 // null key and value, zero until something fits them, are seen by all (null_key=false: without
-// them, and such queries give 0). The paper leaves both to its code.
+// them, and such queries give 0). The paper does not go into either.
 //
 // Causality over groups is ordinary causality over every stride-th query: rows r, r + stride, ...
 // see one group more each.
