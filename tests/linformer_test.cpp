@@ -31,9 +31,10 @@ TEST(Linformer, EqualsReference) {
   for (const Problem& problem : {self_problem(17, 8, 5), self_problem(131, 16, 16),
                                  Problem{.queries = 7, .keys = 2100, .dim = 4, .value_dim = 6}}) {
     for (const char* expression :
-         {"linformer(rank=9)", "linformer(rank=17,projection=segment_means)",
-          "linformer(rank=3,sharing=kv)", "linformer(rank=5,sharing=headwise)",
-          "linformer(rank=min(n,100))", "linformer(rank=4,sharing=layerwise)"}) {
+         {"linformer(rank=9)", "linformer(rank=17,projection=mean_pool)",
+          "linformer(rank=7,projection=gaussian)", "linformer(rank=3,sharing=kv)",
+          "linformer(rank=5,sharing=headwise)", "linformer(rank=min(n,100))",
+          "linformer(rank=4,sharing=layerwise)"}) {
       EXPECT_LT(VariantTrial(expression, problem).error(), kTolerance) << expression;
       EXPECT_LT(VariantTrial(expression, problem, 2, 1, 3).error(), kTolerance) << expression;
     }
@@ -51,10 +52,10 @@ TEST(Linformer, IdentityIsDenseAttention) {
   }
 }
 
-TEST(Linformer, SegmentMeansOfEqualKeysAreDenseAttention) {
+TEST(Linformer, MeansOfEqualKeysAreDenseAttention) {
   // Keys and values that are constant on each of 5 segments: every mean is one of them, and the
   // softmax over 5 keys with equal multiplicity is the softmax over all.
-  VariantTrial trial("linformer(rank=5,projection=segment_means)", self_problem(40, 4, 3));
+  VariantTrial trial("linformer(rank=5,projection=mean_pool)", self_problem(40, 4, 3));
   for (Index j = 0; j < 40; ++j) {
     for (Index c = 0; c < 4; ++c) trial.k(j, c) = trial.k(j / 8 * 8, c);
     for (Index c = 0; c < 3; ++c) trial.v(j, c) = trial.v(j / 8 * 8, c);
@@ -71,32 +72,100 @@ TEST(Linformer, ValuesHaveTheirOwnProjectionUnlessShared) {
   EXPECT_THROW(shared.tensors.matrix("f"), std::logic_error);
 }
 
-/// Notes how each tensor is shared.
-class SharingVisitor final : public TensorVisitor {
+/// Notes how each tensor is shared, what its role is and how many numbers it holds.
+class TensorNotes final : public TensorVisitor {
  public:
   std::vector<std::pair<std::string, Sharing>> seen;
+  std::vector<Role> roles;
+  std::vector<Index> sizes;
 
  protected:
-  void floats(std::string_view name, Shape, Initialiser, Role, Sharing sharing,
+  void floats(std::string_view name, Shape shape, Initialiser, Role role, Sharing sharing,
               std::string_view) override {
     seen.emplace_back(name, sharing);
+    roles.push_back(role);
+    sizes.push_back(element_count(shape));
   }
   void integers(std::string_view, Shape, Initialiser, Role, Sharing, std::string_view) override {}
 };
 
+TensorNotes notes_of(const char* expression, const Problem& problem) {
+  TensorNotes notes;
+  make_variant(parse_expression(expression), problem)->tensors(problem, notes);
+  return notes;
+}
+
 TEST(Linformer, SharingIsThePapers) {
   const Problem problem = self_problem(20, 4, 3);
-  const auto sharing = [&](const char* expression) {
-    SharingVisitor visitor;
-    make_variant(parse_expression(expression), problem)->tensors(problem, visitor);
-    return visitor.seen;
-  };
   using List = std::vector<std::pair<std::string, Sharing>>;
-  EXPECT_EQ(sharing("linformer(rank=4)"), (List{{"e", Sharing::head}, {"f", Sharing::head}}));
-  EXPECT_EQ(sharing("linformer(rank=4,sharing=headwise)"),
-            (List{{"e", Sharing::layer}, {"f", Sharing::layer}}));
-  EXPECT_EQ(sharing("linformer(rank=4,sharing=kv)"), (List{{"e", Sharing::layer}}));
-  EXPECT_EQ(sharing("linformer(rank=4,sharing=layerwise)"), (List{{"e", Sharing::model}}));
+  for (const std::string projection : {"learned", "gaussian", "conv"}) {
+    const auto sharing = [&](const std::string& of) {
+      const std::string expression = "linformer(rank=4,projection=" + projection + of + ")";
+      return notes_of(expression.c_str(), problem).seen;
+    };
+    EXPECT_EQ(sharing(""), (List{{"e", Sharing::head}, {"f", Sharing::head}}));
+    EXPECT_EQ(sharing(",sharing=headwise"), (List{{"e", Sharing::layer}, {"f", Sharing::layer}}));
+    EXPECT_EQ(sharing(",sharing=kv"), (List{{"e", Sharing::layer}}));
+    EXPECT_EQ(sharing(",sharing=layerwise"), (List{{"e", Sharing::model}}));
+  }
+}
+
+TEST(Linformer, OnlyMatricesAndConvolutionsHaveTensors) {
+  const Problem problem = self_problem(20, 4, 3);
+  EXPECT_EQ(notes_of("linformer(rank=4)", problem).sizes, (std::vector<Index>{80, 80}));
+  EXPECT_EQ(notes_of("linformer(rank=4)", problem).roles.front(), Role::learned);
+  EXPECT_EQ(notes_of("linformer(rank=4,projection=gaussian)", problem).roles.front(), Role::random);
+  EXPECT_EQ(notes_of("linformer(rank=4,projection=conv)", problem).sizes,
+            (std::vector<Index>{5, 5}));
+  EXPECT_TRUE(notes_of("linformer(rank=4,projection=mean_pool)", problem).sizes.empty());
+  EXPECT_TRUE(notes_of("linformer(rank=20,projection=identity)", problem).sizes.empty());
+}
+
+TEST(Linformer, LearnedMatricesStartAsGaussianOnes) {
+  VariantTrial learned("linformer(rank=9)", self_problem(33, 4, 3), 5);
+  VariantTrial gaussian("linformer(rank=9,projection=gaussian)", self_problem(33, 4, 3), 5);
+  EXPECT_EQ(learned.forward(), gaussian.forward());
+}
+
+TEST(Linformer, ConvolutionsEqualReference) {
+  const Problem cross{.queries = 7, .keys = 2100, .dim = 4, .value_dim = 70};
+  for (const char* expression : {"linformer(rank=21,projection=conv)",
+                                 "linformer(rank=2100,projection=conv,sharing=headwise)",
+                                 "linformer(rank=1,projection=conv,sharing=layerwise)"}) {
+    EXPECT_LT(VariantTrial(expression, cross, 2, 1, 3).error(), kTolerance) << expression;
+  }
+}
+
+TEST(Linformer, ConvolutionOfEqualWeightsIsTheMean) {
+  VariantTrial conv("linformer(rank=8,projection=conv)", self_problem(40, 4, 3));
+  VariantTrial mean("linformer(rank=8,projection=mean_pool)", self_problem(40, 4, 3));
+  for (const char* name : {"e", "f"}) {
+    for (Index t = 0; t < 5; ++t) {
+      // What it starts with is near that: ten standard deviations.
+      EXPECT_NEAR(conv.tensors.matrix(name)(0, t), 0.2, 10 * 0.1 * 0.2);
+      conv.tensors.writable(name)(0, t) = 0.2f;
+    }
+  }
+  const std::vector<float> means = mean.forward();
+  EXPECT_LT(
+      VariantTrial::difference(conv.forward(), std::vector<double>(means.begin(), means.end())),
+      kTolerance);
+}
+
+TEST(Linformer, PoolingCostsNoProduct) {
+  const Problem problem = self_problem(600, 16, 8);
+  const auto cost = [&](const char* expression) {
+    VariantTrial trial(expression, problem);
+    trial.forward();
+    const double useful = trial.variant->cost(problem).useful.multiply_adds;
+    EXPECT_GE(trial.executed.multiply_adds, useful);
+    return useful;
+  };
+  const double attention = 600 * 60 * 24;
+  EXPECT_EQ(cost("linformer(rank=60,projection=mean_pool)"), attention);
+  EXPECT_EQ(cost("linformer(rank=60,projection=conv)"), attention + 600 * 24);
+  EXPECT_EQ(cost("linformer(rank=60)"), 2 * attention);
+  EXPECT_EQ(cost("linformer(rank=600,projection=identity)"), 600 * 600 * 24);
 }
 
 TEST(Linformer, GaussianProjectionHasVarianceOneOverRank) {
@@ -125,6 +194,8 @@ TEST(Linformer, RefusesWhatItCannotDo) {
   EXPECT_NE(refusal("linformer(rank=4)", self_problem(20, 4, 4, true)), "");
   EXPECT_NE(refusal("linformer(rank=21)", self_problem(20, 4, 4)), "");
   EXPECT_NE(refusal("linformer(rank=4,projection=identity)", self_problem(20, 4, 4)), "");
+  EXPECT_NE(refusal("linformer(rank=6,projection=conv)", self_problem(20, 4, 4)), "");
+  EXPECT_EQ(refusal("linformer(rank=5,projection=conv)", self_problem(20, 4, 4)), "");
   EXPECT_EQ(refusal("linformer(rank=20)", self_problem(20, 4, 4)), "");
 }
 

@@ -3,122 +3,147 @@
 //
 //   out = softmax(scale Q (E K)^T) (F V),   E, F in R^(rank x n), along the length
 //
-// Time O(n rank (d + e)), memory O(rank (d + e)).
+// Time O(n rank (d + e)), memory O(rank (d + e)). E and F are learned in the paper, so this is an
+// operation of its own and its figure against dense is a distance.
 //
-// E and F are learned in the paper, so this is an operation of its own and its figure against dense
-// is a distance. `projection` says how they are set before anything is learned: `gaussian` draws
-// them with variance 1 / rank, as in the paper's theorem 2; `segment_means` averages equal
-// stretches of the keys; `identity`, at rank = n alone, gives dense attention. `sharing` is that of
-// the paper's section 4: none; headwise (one E and one F for all heads of a layer); kv (headwise,
-// and F = E); layerwise (one matrix for the model). The authors' code projects the layer's input
-// before W_K is applied, which is the same up to the bias. Not causal: a projected key mixes all
-// keys.
+// `projection` says what E and F are. learned: full matrices, drawn from normal(0, 1 / sqrt(rank))
+// as in the paper's theorem 2 until something fits them. gaussian: the same numbers as the method's
+// randomness, drawn anew for every seed. The paper's "general projections": mean_pool averages
+// equal segments of the keys, without a tensor; conv has a kernel and a stride of n / rank, one
+// weight for each place in the kernel and all channels alike. Both take O(n d) beside attention.
+// identity, at rank = n, is dense attention.
+//
+// `sharing` is that of section 4: none; headwise (one E and one F for all heads of a layer); kv
+// (headwise, and F = E); layerwise (one matrix for the model). It says nothing where there is no
+// tensor. The authors' code projects the layer's input before W_K is applied, which is the same up
+// to the bias; how conv starts is not in the paper. Not causal: a projected key mixes all keys.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <vector>
 
+#include "kernels/few_keys.h"
+#include "kernels/naive-inl.h"
 #include "kernels/product.h"
-#include "kernels/streaming_softmax.h"
+#include "kernels/segments.h"
 #include "subquad/registry.h"
 
 namespace subquad {
 namespace {
 
-enum class Projection { gaussian, segment_means, identity };
+enum class Projection { learned, gaussian, mean_pool, conv, identity };
 enum class Share { none, headwise, kv, layerwise };
 
 /// Projected keys that one tile computes.
 constexpr Index kRankTile = 64;
 /// The longest inner extent of one product.
 constexpr Index kDepth = 512;
-/// Stretches of keys whose partial projections are added afterwards, at the most.
-constexpr Index kStretches = 16;
-constexpr Index kStretchKeys = 1024;
+/// A convolution starts near the mean; the noise tells heads apart.
+constexpr double kConvNoise = 0.1;
 
 class Linformer final : public Variant {
  public:
   Index rank = 64;
-  Projection projection = Projection::gaussian;
+  Projection projection = Projection::learned;
   Share sharing = Share::none;
 
   void parameters(Parameters& visit) override {
     visit("rank", rank, at_least(1), "projected keys");
-    visit("projection", projection, {"gaussian", "segment_means", "identity"},
-          "what E and F hold before they are learned");
+    visit("projection", projection, {"learned", "gaussian", "mean_pool", "conv", "identity"},
+          "E and F: learned, drawn for every seed, segment means, strided convolution, none");
     visit(
         "sharing", sharing, {"none", "headwise", "kv", "layerwise"},
         "who shares E and F: nobody, the heads of a layer, these and E = F, all layers and E = F");
   }
-  Target target(const Problem&) const override { return Target::operation; }
+  Target target(const Problem&) const override {
+    return projection == Projection::identity ? Target::exact : Target::operation;
+  }
   std::string exact_when(const Problem& problem) const override {
     return "rank=" + std::to_string(problem.keys) + ",projection=identity";
   }
   std::string refuses(const Problem& problem) const override {
     if (problem.causal) return "projected keys mix all positions, so nothing can be causal";
-    if (rank > problem.keys) {
-      return "rank " + std::to_string(rank) + " exceeds the " + std::to_string(problem.keys) +
-             " keys";
-    }
+    const std::string keys = std::to_string(problem.keys);
+    if (rank > problem.keys)
+      return "rank " + std::to_string(rank) + " exceeds the " + keys + " keys";
     if (projection == Projection::identity && rank != problem.keys) {
-      return "projection=identity needs rank = keys, " + std::to_string(problem.keys);
+      return "projection=identity needs rank = keys, " + keys;
+    }
+    if (projection == Projection::conv && problem.keys % rank != 0) {
+      return "projection=conv needs a rank that divides the " + keys + " keys, not " +
+             std::to_string(rank);
     }
     return {};
   }
 
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
+    if (!has_tensors()) return;
     const subquad::Sharing shared = sharing == Share::none        ? Sharing::head
                                     : sharing == Share::layerwise ? Sharing::model
                                                                   : Sharing::layer;
-    visit("e", {{"rank", rank}, {"keys", problem.keys}}, initialiser(), Role::learned, shared,
+    const Role role = projection == Projection::gaussian ? Role::random : Role::learned;
+    visit("e", shape(problem), initialiser(), role, shared,
           shares_values() ? "projects keys and values along the length"
                           : "projects keys along the length");
     if (shares_values()) return;
-    visit("f", {{"rank", rank}, {"keys", problem.keys}}, initialiser(), Role::learned, shared,
-          "projects values along the length");
+    visit("f", shape(problem), initialiser(), role, shared, "projects values along the length");
   }
 
   Scratch scratch(const Problem& problem) const override {
-    const Index width = problem.dim + problem.value_dim;
-    const Index rows = softmax_tile_rows(problem.dim, problem.value_dim);
-    const Index tile = std::min(rank, kRankTile);
-    const std::size_t inside = std::max(
-        {product_scratch_bytes(tile, problem.dim, std::min(problem.keys, kDepth)),
-         product_scratch_bytes(tile, problem.value_dim, std::min(problem.keys, kDepth)),
-         padded_bytes(sizeof(KeySpan)) + softmax_scratch_bytes(std::min(rows, problem.queries),
-                                                               problem.dim, problem.value_dim)});
-    return Scratch()
-        .shared<float>(stretches(problem) * rank * width)
-        .worker<std::byte>(static_cast<Index>(inside));
+    Scratch scratch;
+    declare_attend_all(problem.queries, rank, problem.dim, problem.value_dim, scratch);
+    if (projection == Projection::identity) return scratch;
+    scratch.shared_bytes += FewKeys::bytes(rank, problem);
+    if (!has_matrices()) return scratch;
+    for (Index part = 1; part < Segments::stretches(problem.keys).count; ++part) {
+      scratch.shared_bytes += FewKeys::bytes(rank, problem);
+    }
+    const Index tile = std::min(rank, kRankTile), depth = std::min(problem.keys, kDepth);
+    scratch.worker_bytes =
+        std::max({scratch.worker_bytes, product_scratch_bytes(tile, problem.dim, depth),
+                  product_scratch_bytes(tile, problem.value_dim, depth)});
+    return scratch;
   }
 
-  Cost cost(const Problem& p) const override {
-    const double width = static_cast<double>(p.dim + p.value_dim);
-    const double queries = static_cast<double>(p.queries), keys = static_cast<double>(p.keys);
-    const double rows = static_cast<double>(rank);
-    return {.useful = {.multiply_adds = rows * keys * width + queries * rows * width,
-                       .exponentials = queries * rows},
-            .bytes = sizeof(float) *
-                     ((queries + keys) * width + (shares_values() ? 1 : 2) * rows * keys)};
+  Cost cost(const Problem& problem) const override {
+    const double pairs = static_cast<double>(problem.queries) * static_cast<double>(rank);
+    const double elements = has_tensors() ? static_cast<double>(element_count(shape(problem))) : 0;
+    // A weight of a convolution meets one row of each of its groups.
+    const double rows =
+        projection == Projection::conv ? static_cast<double>(problem.keys) : elements;
+    Cost cost = softmax_cost(problem, pairs);
+    cost.useful.multiply_adds += rows * static_cast<double>(problem.dim + problem.value_dim);
+    cost.bytes += sizeof(float) * elements * (shares_values() ? 1 : 2);
+    return cost;
   }
 
   void forward(const Call& call) const override {
-    const Problem& problem = call.problem;
-    const Index parts = stretches(problem), width = problem.dim + problem.value_dim;
-    const View partial = call.run.shared().take_matrix(parts * rank, width);
-    const Index tiles = (rank + kRankTile - 1) / kRankTile;
-    call.run.parallel(tiles * parts, [&](Index index, Worker& worker) {
-      project(call, index % tiles, index / tiles, partial, worker);
-    });
-    if (parts > 1) {
-      call.run.parallel(tiles, [&](Index tile, Worker&) { add_up(tile, parts, partial); });
+    SoftmaxOperands operands{.q = call.q,
+                             .k = call.k,
+                             .v = call.v,
+                             .out = call.out,
+                             .scale = static_cast<float>(call.problem.score_scale())};
+    if (projection != Projection::identity) {
+      const FewKeys few = FewKeys::of(call, rank, [&](const FewKeys& to) { project(call, to); });
+      operands.k = few.keys;
+      operands.v = few.values;
     }
-    attend(call, partial.row_range(0, rank));
+    attend_all(operands, call.run);
+  }
+
+  std::size_t prepared_bytes(const Problem& problem) const override {
+    return projection == Projection::identity ? 0 : FewKeys::bytes(rank, problem);
+  }
+  void prepare(const Call& call, std::span<std::byte> prepared) const override {
+    if (projection == Projection::identity) return;
+    project(call, FewKeys(prepared, rank, call.problem));
   }
 
   void reference(const ReferenceCall& call) const override {
     const std::vector<double> keys = projected(call, "e", call.k);
-    const std::vector<double> values = projected(call, shares_values() ? "e" : "f", call.v);
+    const std::vector<double> values = projected(call, values_tensor(), call.v);
     for (Index i = 0; i < call.out.rows; ++i) {
       const std::vector<double> row = softmax_row(call, keys, i);
       for (Index c = 0; c < call.out.cols; ++c) {
@@ -130,88 +155,131 @@ class Linformer final : public Variant {
 
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
     const std::vector<double> keys = projected(call, "e", call.k);
-    const ConstView f = call.tensors.matrix(shares_values() ? "e" : "f");
     for (Index i = 0; i < weights.rows; ++i) {
       const std::vector<double> row = softmax_row(call, keys, i);
       for (Index j = 0; j < weights.cols; ++j) {
         weights(i, j) = 0;
-        for (Index r = 0; r < rank; ++r) weights(i, j) += row[r] * f(r, j);
+        for (Index r = 0; r < rank; ++r)
+          weights(i, j) += row[r] * share(call, values_tensor(), r, j);
       }
     }
   }
 
  private:
   bool shares_values() const { return sharing == Share::kv || sharing == Share::layerwise; }
+  const char* values_tensor() const { return shares_values() ? "e" : "f"; }
+  /// E and F are full matrices.
+  bool has_matrices() const {
+    return projection == Projection::learned || projection == Projection::gaussian;
+  }
+  bool has_tensors() const { return has_matrices() || projection == Projection::conv; }
+
+  Shape shape(const Problem& problem) const {
+    if (projection == Projection::conv) return {{"stride", problem.keys / rank}};
+    return {{"rank", rank}, {"keys", problem.keys}};
+  }
 
   Initialiser initialiser() const {
-    if (projection == Projection::segment_means) return init::segment_means();
-    if (projection == Projection::identity) return init::identity();
-    return init::normal(1 / std::sqrt(static_cast<double>(rank)));
+    if (has_matrices()) return init::normal(1 / std::sqrt(static_cast<double>(rank)));
+    const std::function<void(Generator&, const Shape&, std::span<float>)> fill =
+        [](Generator& random, const Shape&, std::span<float> weights) {
+          random.normals(weights, kConvNoise);
+          for (float& weight : weights) weight = (1 + weight) / static_cast<float>(weights.size());
+        };
+    return init::custom("(1 + normal(0, 0.1)) / stride", fill);
   }
 
-  static Index stretch_length(const Problem& problem) {
-    return std::max(kStretchKeys, (problem.keys + kStretches - 1) / kStretches);
-  }
-  static Index stretches(const Problem& problem) {
-    const Index length = stretch_length(problem);
-    return (problem.keys + length - 1) / length;
-  }
-
-  /// Rows of E K and F V, from the keys of one stretch.
-  void project(const Call& call, Index tile, Index stretch, View partial, Worker& worker) const {
-    const Index row = tile * kRankTile, rows = std::min(kRankTile, rank - row);
-    const Index length = stretch_length(call.problem);
-    const Index begin = stretch * length, end = std::min(begin + length, call.problem.keys);
-    const View to = partial.row_range(stretch * rank + row, rows);
-    const ConstView e = call.tensors.matrix("e").row_range(row, rows);
-    const ConstView f = shares_values() ? e : call.tensors.matrix("f").row_range(row, rows);
-    for (Index j = begin; j < end; j += kDepth) {
-      const Index keys = std::min(kDepth, end - j);
-      multiply(e.col_range(j, keys), call.k.row_range(j, keys), to.col_range(0, call.problem.dim),
-               worker, 1, j > begin);
-      multiply(f.col_range(j, keys), call.v.row_range(j, keys),
-               to.col_range(call.problem.dim, call.problem.value_dim), worker, 1, j > begin);
+  /// E K and F V.
+  void project(const Call& call, const FewKeys& to) const {
+    if (has_matrices()) {
+      project_by_matrices(call, to);
+      return;
     }
+    const Segments segments = Segments::equal(call.problem.keys, rank);
+    if (projection == Projection::mean_pool) {
+      segment_means(segments, call.k, to.keys, call.run);
+      segment_means(segments, call.v, to.values, call.run);
+      return;
+    }
+    segment_sums(segments, call.k, call.tensors.matrix("e").data, to.keys, call.run);
+    segment_sums(segments, call.v, call.tensors.matrix(values_tensor()).data, to.values, call.run);
   }
 
-  /// Adds the stretches' parts to the first, in their order.
-  void add_up(Index tile, Index parts, View partial) const {
-    const Index row = tile * kRankTile, rows = std::min(kRankTile, rank - row);
+  void project_by_matrices(const Call& call, const FewKeys& to) const {
+    const Segments stretches = Segments::stretches(call.problem.keys);
+    const Index parts = stretches.count;
+    std::array<FewKeys, Segments::kMostStretches> partial;
+    partial[0] = to;
     for (Index part = 1; part < parts; ++part) {
-      for (Index i = row; i < row + rows; ++i) {
-        const float* from = partial.row(part * rank + i);
-        for (Index c = 0; c < partial.cols; ++c) partial(i, c) += from[c];
-      }
+      partial[part] = FewKeys(call.run.shared(), rank, call.problem);
     }
-  }
-
-  void attend(const Call& call, View projected) const {
-    const Problem& problem = call.problem;
-    const SoftmaxOperands operands{.q = call.q,
-                                   .k = projected.col_range(0, problem.dim),
-                                   .v = projected.col_range(problem.dim, problem.value_dim),
-                                   .out = call.out,
-                                   .scale = static_cast<float>(problem.score_scale())};
-    const Index rows = softmax_tile_rows(problem.dim, problem.value_dim);
-    call.run.parallel((problem.queries + rows - 1) / rows, [&](Index tile, Worker& worker) {
-      KeyPlan plan(rank, worker.scratch.take<KeySpan>(1), {});
-      plan.all(0, rank);
-      const Index begin = tile * rows;
-      streaming_softmax(operands, {begin, std::min(rows, problem.queries - begin)}, plan, nullptr,
-                        worker);
+    const Index tiles = (rank + kRankTile - 1) / kRankTile;
+    call.run.parallel(tiles * parts, [&](Index index, Worker& worker) {
+      const Index part = index / tiles;
+      const Rows keys{stretches.begin(part), stretches.size(part)};
+      project_stretch(call, index % tiles, keys, partial[part], worker);
+    });
+    if (parts == 1) return;
+    call.run.parallel(tiles, [&](Index tile, Worker&) {
+      for (Index part = 1; part < parts; ++part) {
+        add_rows(tile, partial[part].keys, to.keys);
+        add_rows(tile, partial[part].values, to.values);
+      }
     });
   }
 
-  /// [rank, columns]: the named tensor times `rows`, in double.
+  /// Rows of E K and F V, from the keys of one stretch.
+  void project_stretch(const Call& call, Index tile, const Rows& stretch, const FewKeys& to,
+                       Worker& worker) const {
+    const Index row = tile * kRankTile, rows = std::min(kRankTile, rank - row);
+    const Index begin = stretch.begin, end = stretch.begin + stretch.count;
+    const ConstView e = call.tensors.matrix("e").row_range(row, rows);
+    const ConstView f = call.tensors.matrix(values_tensor()).row_range(row, rows);
+    // Where F is E, its columns are still in the cache for the second product.
+    for (Index j = begin; j < end; j += kDepth) {
+      const Index keys = std::min(kDepth, end - j);
+      multiply(e.col_range(j, keys), call.k.row_range(j, keys), to.keys.row_range(row, rows),
+               worker, 1, j > begin);
+      multiply(f.col_range(j, keys), call.v.row_range(j, keys), to.values.row_range(row, rows),
+               worker, 1, j > begin);
+    }
+  }
+
+  static void add_rows(Index tile, ConstView from, View to) {
+    const Index end = std::min((tile + 1) * kRankTile, to.rows);
+    for (Index i = tile * kRankTile; i < end; ++i) {
+      for (Index c = 0; c < to.cols; ++c) to(i, c) += from(i, c);
+    }
+  }
+
+  /// Element (r, j) of E or F.
+  double share(const ReferenceCall& call, std::string_view name, Index r, Index j) const {
+    const Index keys = call.problem.keys;
+    switch (projection) {
+      case Projection::mean_pool: {
+        const Index begin = r * keys / rank, end = (r + 1) * keys / rank;
+        return j >= begin && j < end ? 1 / static_cast<double>(end - begin) : 0;
+      }
+      case Projection::conv: {
+        const Index stride = keys / rank;
+        return j / stride == r ? call.tensors.matrix(name).data[j % stride] : 0;
+      }
+      case Projection::identity:
+        return r == j ? 1 : 0;
+      default:
+        return call.tensors.matrix(name)(r, j);
+    }
+  }
+
+  /// [rank, columns]: E or F times `rows`, in double.
   std::vector<double> projected(const ReferenceCall& call, std::string_view name,
                                 MatrixView<const double> rows) const {
-    const ConstView projection = call.tensors.matrix(name);
     std::vector<double> result(static_cast<std::size_t>(rank * rows.cols));
     for (Index r = 0; r < rank; ++r) {
       for (Index j = 0; j < rows.rows; ++j) {
-        for (Index c = 0; c < rows.cols; ++c) {
-          result[r * rows.cols + c] += projection(r, j) * rows(j, c);
-        }
+        const double factor = share(call, name, r, j);
+        if (factor == 0) continue;
+        for (Index c = 0; c < rows.cols; ++c) result[r * rows.cols + c] += factor * rows(j, c);
       }
     }
     return result;
@@ -225,10 +293,7 @@ class Linformer final : public Variant {
       for (Index c = 0; c < call.q.cols; ++c) row[r] += call.q(i, c) * keys[r * call.q.cols + c];
       row[r] *= call.problem.score_scale();
     }
-    const double largest = *std::max_element(row.begin(), row.end());
-    double sum = 0;
-    for (double& value : row) sum += value = std::exp(value - largest);
-    for (double& value : row) value /= sum;
+    naive_softmax(row);
     return row;
   }
 };
