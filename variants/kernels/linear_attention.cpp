@@ -1,209 +1,331 @@
 #include "kernels/linear_attention.h"
 
-#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
 
-#include "kernels/product.h"
-#include "kernels/triangular.h"
-#include "subquad/eigen.h"
+#include "kernels/linear_write-inl.h"
 #include "subquad/restriction.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace subquad {
+namespace HWY_NAMESPACE {
 namespace {
 
-/// Keys [0, keys) as segments: first those that come before every query (all keys, where nothing is
-/// causal), then, if causal, one segment for each segment of queries but the last.
-struct Segments {
-  Index before = 0;        ///< keys before every query
-  Index before_count = 0;  ///< segments that they make up
-  Index before_length = 0;
-  Index query_count = 0;  ///< segments of queries
-  Index query_length = 0;
+/// How a problem is cut. Keys that come before every query, all keys where nothing is causal, are
+/// summed in stretches; chunks of queries hold the keys at their positions, if causal.
+struct Cut {
+  Index chunk;
+  Index before;  ///< keys
+  Index stretch, stretches;
+  Index query_chunks;
+  Index together;  ///< chunks of queries worked on at a time, if causal
 
-  Segments(const Problem& problem, Index chunk) {
-    before =
-        problem.causal ? std::clamp<Index>(problem.first_query, 0, problem.keys) : problem.keys;
-    cut(before, chunk, before_length, before_count);
-    cut(problem.queries, chunk, query_length, query_count);
+  Cut(const Problem& problem, Index most)
+      : chunk(std::min(most, std::max(problem.keys, problem.queries))),
+        before(problem.causal ? std::clamp<Index>(problem.first_query, 0, problem.keys)
+                              : problem.keys),
+        query_chunks((problem.queries + chunk - 1) / chunk),
+        together(problem.causal ? std::min(query_chunks, kLinearSegments) : 0) {
+    const Index chunks = (before + chunk - 1) / chunk;
+    stretch = std::max<Index>((chunks + kLinearSegments - 1) / kLinearSegments, 1) * chunk;
+    stretches = (before + stretch - 1) / stretch;
   }
-  /// States to compute: what each segment of keys adds.
-  Index states(const Problem& problem) const {
-    return before_count + (problem.causal ? query_count - 1 : 0);
-  }
-  Rows keys(const Problem& problem, Index state) const {
-    const bool is_before = state < before_count;
-    const Index begin = is_before ? state * before_length
-                                  : problem.first_query + (state - before_count) * query_length;
-    const Index end = std::min(begin + (is_before ? before_length : query_length),
-                               is_before ? before : problem.keys);
-    return {begin, std::max<Index>(end - begin, 0), 1};
-  }
-
- private:
-  static void cut(Index rows, Index chunk, Index& length, Index& count) {
-    const Index chunks = (rows + chunk - 1) / chunk;
-    length = std::max<Index>((chunks + kLinearSegments - 1) / kLinearSegments, 1) * chunk;
-    count = (rows + length - 1) / length;
-  }
+  /// Held at a time: the one that was carried so far, and those that are added to it.
+  Index states() const { return 1 + std::max(stretches, together); }
 };
 
-/// S [features, value_dim] and z [features], side by side in memory.
-struct State {
-  View sums;
-  float* normaliser;
+/// Features of the keys of one chunk.
+template <class T>
+KeyRows<T> take_keys(Arena& arena, const StateShape<T>& shape, Index chunk) {
+  KeyRows<T> keys{take_rows<T>(arena, chunk, shape.features), nullptr, {}};
+  if (shape.by_row) keys.logs = arena.take<T>(chunk).data();
+  if (shape.gates > 0) keys.gates = take_rows<T>(arena, chunk, shape.gates);
+  return keys;
+}
 
-  State(float* memory, Index features, Index value_dim)
-      : sums(memory, features, value_dim), normaliser(memory + features * value_dim) {}
-  static Index size(Index features, Index value_dim) { return features * (value_dim + 1); }
+/// The counts that `take_keys` asks for.
+template <class T, class Declare>
+void declare_keys(const StateShape<T>& shape, Index chunk, const Declare& declare) {
+  declare(chunk * shape.features);
+  if (shape.by_row) declare(chunk);
+  if (shape.gates > 0) declare(chunk * shape.gates);
+}
 
-  void clear() { std::fill_n(sums.data, size(sums.rows, sums.cols), 0.0f); }
-  void add(const State& other) {
-    const Index count = size(sums.rows, sums.cols);
-    for (Index i = 0; i < count; ++i) sums.data[i] += other.sums.data[i];
-  }
-  void add_keys(ConstView features, ConstView values, Worker& worker) {
-    multiply_left_transposed(features, values, sums, worker, 1, true);
-    for (Index i = 0; i < features.rows; ++i) {
-      for (Index j = 0; j < features.cols; ++j) normaliser[j] += features(i, j);
-    }
-  }
-};
+/// Values can be multiplied where they lie.
+template <class T>
+bool reads_values(const StateShape<T>& shape) {
+  return std::is_same_v<T, float> && shape.value_dim % kLanes<float> == 0;
+}
 
-/// Buffers of one worker for chunks.
-struct Buffers {
-  View features, query_features, scores;
-
-  Buffers(Arena& arena, Index rows, Index feature_count)
-      : features(arena.take_matrix(rows, feature_count)),
-        query_features(arena.take_matrix(rows, feature_count)),
-        scores(arena.take_matrix(rows, rows)) {}
-};
-
+template <class T>
 class Pass {
  public:
-  Pass(const LinearAttention& options, const Call& call)
+  Pass(const LinearAttention<T>& options, const Call& call)
       : options_(options),
         call_(call),
         problem_(call.problem),
-        chunk_(std::min(options.chunk, std::max(problem_.keys, problem_.queries))),
-        features_(options.map.features(problem_.dim)),
-        segments_(problem_, options.chunk),
-        states_(call.run.shared().take_matrix(segments_.states(problem_),
-                                              State::size(features_, problem_.value_dim))) {}
+        cut_(problem_, options.chunk),
+        shape_(options, problem_, cut_.chunk) {
+    Arena& arena = call.run.shared();
+    for (Index i = 0; i < cut_.states(); ++i) memory_[i] = arena.take<T>(shape_.size()).data();
+    for (Index i = 0; i < cut_.together; ++i) keys_[i] = take_keys(arena, shape_, cut_.chunk);
+  }
+
+  static Scratch scratch(const LinearAttention<T>& options, const Problem& problem) {
+    const Cut cut(problem, options.chunk);
+    const StateShape<T> shape(options, problem, cut.chunk);
+    Scratch scratch;
+    for (Index i = 0; i < cut.states(); ++i) scratch.shared<T>(shape.size());
+    for (Index i = 0; i < cut.together; ++i) {
+      declare_keys(shape, cut.chunk, [&](Index count) { scratch.shared<T>(count); });
+    }
+    Scratch adding, writing;
+    declare_keys(shape, cut.chunk, [&](Index count) { adding.worker<T>(count); });
+    adding.worker<T>((cut.chunk + 1) * shape.features);
+    if (!reads_values(shape)) adding.worker<T>(cut.chunk * shape.strips * shape.width);
+    ChunkWriter<T>::declare(writing, options, shape, cut.chunk, problem.causal);
+    std::size_t mapping = options.map.scratch_bytes(cut.chunk, problem.dim);
+    if (shape.gates > 0) {
+      mapping = std::max(mapping, options.forgetting->scratch_bytes(cut.chunk, shape.features));
+    }
+    scratch.worker_bytes = std::max(adding.worker_bytes, writing.worker_bytes);
+    return scratch.worker<std::byte>(static_cast<Index>(mapping));
+  }
 
   void run() {
-    call_.run.parallel(states_.rows, [&](Index index, Worker& worker) { sum(index, worker); });
-    call_.run.parallel(segments_.query_count,
-                       [&](Index index, Worker& worker) { write(index, worker); });
+    if (call_.prepared.empty()) {
+      add_keys_before();
+    } else {
+      // Read, and no more, where nothing is causal.
+      memory_[0] = const_cast<T*>(reinterpret_cast<const T*>(call_.prepared.data()));
+    }
+    if (!problem_.causal) {
+      call_.run.parallel(cut_.query_chunks,
+                         [&](Index i, Worker& worker) { write(queries_of(i), worker); });
+      return;
+    }
+    for (first_ = 0; first_ < cut_.query_chunks; first_ += cut_.together) {
+      const Index chunks = std::min(cut_.together, cut_.query_chunks - first_);
+      call_.run.parallel(chunks, [&](Index i, Worker& worker) { add_chunk(i, worker); });
+      connect(chunks);
+      call_.run.parallel(chunks, [&](Index i, Worker& worker) { write(chunk_of(i), worker); });
+      std::swap(memory_[0], memory_[chunks]);
+    }
+  }
+
+  void save(std::span<std::byte> prepared) {
+    add_keys_before();
+    std::copy_n(reinterpret_cast<const std::byte*>(memory_[0]), prepared.size(), prepared.data());
   }
 
  private:
-  State state(Index index) const { return {states_.row(index), features_, problem_.value_dim}; }
+  State<T> state(Index number) const { return State<T>(shape_, memory_[number]); }
 
-  ConstView map_keys(Index begin, Index count, const Buffers& buffers, Worker& worker) const {
-    const View features = buffers.features.row_range(0, count);
-    options_.map.map_keys(call_.k.row_range(begin, count), features, worker);
-    return features;
+  /// State 0 becomes that of the keys before every query.
+  void add_keys_before() {
+    state(0).clear();
+    if (cut_.stretches == 0) return;
+    call_.run.parallel(cut_.stretches, [&](Index i, Worker& worker) { add_stretch(i, worker); });
+    connect(cut_.stretches);
+    std::swap(memory_[0], memory_[cut_.stretches]);
+    if (options_.normaliser != Normaliser::positions) return;
+    const State<T> sums = state(0);
+    for (Index f = 0; f < shape_.features; ++f) sums.scale_feature(f, 1 / sums.normaliser[f]);
   }
 
-  /// What a segment of keys adds to the state.
-  void sum(Index index, Worker& worker) const {
-    const Buffers buffers(worker.scratch, chunk_, features_);
-    State total = state(index);
-    total.clear();
-    const Rows keys = segments_.keys(problem_, index);
-    for (Index done = 0; done < keys.count; done += chunk_) {
-      const Index count = std::min(chunk_, keys.count - done);
-      total.add_keys(map_keys(keys.begin + done, count, buffers, worker),
-                     call_.v.row_range(keys.begin + done, count), worker);
+  /// States 1, 2, ... hold what was added since the one before each; after this, all up to them.
+  void connect(Index count) const {
+    constexpr Index kFeatures = 16;
+    const Index tiles = (shape_.features + kFeatures - 1) / kFeatures;
+    call_.run.parallel(tiles, [&](Index tile, Worker&) {
+      const Index begin = tile * kFeatures, end = std::min(begin + kFeatures, shape_.features);
+      T row_scale = shape_.by_row ? state(0).scale[0] : T{0};
+      for (Index i = 0; i < count; ++i) advance(state(i), state(i + 1), begin, end, row_scale);
+    });
+  }
+
+  void map_keys(Index begin, const KeyRows<T>& keys, Worker& worker) const {
+    const ConstView rows = call_.k.row_range(begin, keys.features.rows);
+    const std::size_t mark = worker.scratch.used();
+    options_.map.map_keys(rows, begin, keys.features, keys.logs, worker);
+    worker.scratch.rewind(mark);
+    if (shape_.gates == 0) return;
+    const ConstView x = call_.x.empty() ? ConstView() : call_.x.row_range(begin, rows.rows);
+    options_.forgetting->log_gates(rows, x, begin, keys.gates, worker);
+    worker.scratch.rewind(mark);
+  }
+
+  void add_stretch(Index number, Worker& worker) const {
+    Arena& arena = worker.scratch;
+    const KeyRows<T> buffer = take_keys(arena, shape_, cut_.chunk);
+    const MatrixView<T> spare = take_rows<T>(arena, cut_.chunk + 1, shape_.features);
+    T* const copies = reads_values(shape_)
+                          ? nullptr
+                          : arena.take<T>(cut_.chunk * shape_.strips * shape_.width).data();
+    const State<T> sums = state(number + 1);
+    sums.clear();
+    const Index end = std::min((number + 1) * cut_.stretch, cut_.before);
+    for (Index begin = number * cut_.stretch; begin < end; begin += cut_.chunk) {
+      const Index count = std::min(cut_.chunk, end - begin);
+      const KeyRows<T> keys = buffer.row_range(0, count);
+      map_keys(begin, keys, worker);
+      ValueRows<T> values{copies, cut_.chunk * shape_.width, shape_.width};
+      if (copies != nullptr) {
+        load(begin, count, copies, values.strip_step);
+      } else if constexpr (std::is_same_v<T, float>) {
+        values = {call_.v.row(begin), shape_.width, call_.v.stride};
+      }
+      add_keys(sums, sums.added_scale, keys, spare.row_range(0, count + 1), values, worker);
     }
   }
 
-  /// The outputs of a segment of queries.
-  void write(Index segment, Worker& worker) const {
-    State carried(worker.scratch.take<float>(State::size(features_, problem_.value_dim)).data(),
-                  features_, problem_.value_dim);
-    carried.clear();
-    const Index behind = segments_.before_count + (problem_.causal ? segment : 0);
-    for (Index i = 0; i < behind; ++i) carried.add(state(i));
-
-    const Buffers buffers(worker.scratch, chunk_, features_);
-    const Index begin = segment * segments_.query_length;
-    const Index end = std::min(begin + segments_.query_length, problem_.queries);
-    for (Index i = begin; i < end; i += chunk_) {
-      write_chunk(i, std::min(chunk_, end - i), carried, buffers, worker);
+  /// Copies rows of values to their strips. Returns how many come before one that is not finite;
+  /// that and the others are zeros in what is copied, so that a product with 0 is 0.
+  Index load(Index begin, Index count, T* to, Index strip_step) const {
+    Index finite = count;
+    for (Index j = 0; j < count; ++j) {
+      for (Index s = 0; s < shape_.strips; ++s) {
+        T* const row = to + s * strip_step + j * shape_.width;
+        if (load_values(call_.v.row(begin + j) + s * shape_.width, shape_.columns(s), row)) {
+          continue;
+        }
+        if (!problem_.causal) continue;
+        finite = std::min(finite, j);
+        std::fill_n(row, shape_.width, T{0});
+      }
     }
+    return finite;
   }
 
-  void write_chunk(Index begin, Index count, State& carried, const Buffers& buffers,
-                   Worker& worker) const {
-    const View queries = buffers.query_features.row_range(0, count);
-    options_.map.map_queries(call_.q.row_range(begin, count), queries, worker);
-    const View out = call_.out.row_range(begin, count);
-    multiply(queries, carried.sums, out, worker);
-
-    const Index first_key = std::min(problem_.position(begin), problem_.keys);
-    const Index keys = problem_.causal ? std::min(count, problem_.keys - first_key) : 0;
-    const View scores = buffers.scores.row_range(0, count).col_range(0, keys);
-    if (keys > 0) {
-      const ConstView features = map_keys(first_key, keys, buffers, worker);
-      const ConstView values = call_.v.row_range(first_key, keys);
-      multiply_transposed(queries, features, scores, worker);
-      multiply_lower(scores, values, out, 0, worker, true);
-    }
-    for (Index i = 0; i < count; ++i)
-      divide(i, std::min(i + 1, keys), queries, scores, carried, out);
-    worker.executed.multiply_adds += static_cast<double>(count * features_);
-    if (keys > 0) {
-      carried.add_keys(buffers.features.row_range(0, keys), call_.v.row_range(first_key, keys),
-                       worker);
-    }
+  Index first_query(Index number) const { return (first_ + number) * cut_.chunk; }
+  Index queries(Index number) const {
+    return std::min(cut_.chunk, problem_.queries - first_query(number));
+  }
+  Index first_key(Index number) const {
+    return std::min(problem_.position(first_query(number)), problem_.keys);
+  }
+  Index keys(Index number) const {
+    return std::min(queries(number), problem_.keys - first_key(number));
   }
 
-  /// Row i of a chunk, `seen` keys of the chunk itself among those that it sees.
-  void divide(Index i, Index seen, View queries, View scores, const State& carried,
-              View out) const {
-    using Row = Eigen::Map<const Eigen::ArrayXf>;
-    const float before =
-        (Row(queries.row(i), features_) * Row(carried.normaliser, features_)).sum();
-    const float inside = seen > 0 ? Row(scores.row(i), seen).sum() : 0.0f;
-    const float factor = 1 / (before + inside + static_cast<float>(options_.epsilon));
-    for (Index c = 0; c < out.cols; ++c) out(i, c) *= factor;
+  /// The keys at the positions of a chunk's queries: features are kept, values go behind the state
+  /// before the chunk, and what they add into the state after it.
+  void add_chunk(Index number, Worker& worker) {
+    const Index count = keys(number), begin = first_key(number);
+    const KeyRows<T> rows = keys_[number].row_range(0, count);
+    const State<T> sums = state(number + 1);
+    sums.clear();
+    finite_[number] = queries(number);
+    if (count == 0) return;
+    map_keys(begin, rows, worker);
+    const Index strip_step = shape_.rows * shape_.width;
+    const Index finite = load(begin, count, state(number).values(0), strip_step);
+    const MatrixView<T> spare = take_rows<T>(worker.scratch, count + 1, shape_.features);
+    add_keys(sums, sums.added_scale, rows, spare, values_of(number), worker);
+    if (finite == count) return;
+    finite_[number] = finite;
+    sums.poison();
   }
 
-  const LinearAttention& options_;
+  ValueRows<T> values_of(Index number) const {
+    return {state(number).values(0), shape_.rows * shape_.width, shape_.width};
+  }
+
+  Chunk<T> chunk_of(Index number) const {
+    const Index begin = first_query(number), count = queries(number);
+    return {.queries = call_.q.row_range(begin, count),
+            .first = problem_.position(begin),
+            .out = call_.out.row_range(begin, count),
+            .state = state(number),
+            .keys = keys_[number].row_range(0, keys(number)),
+            .values = values_of(number),
+            .finite_values = finite_[number],
+            .keys_before = first_key(number)};
+  }
+
+  /// Without causality: all keys are in state 0.
+  Chunk<T> queries_of(Index number) const {
+    const Index begin = number * cut_.chunk;
+    const Index count = std::min(cut_.chunk, problem_.queries - begin);
+    return {.queries = call_.q.row_range(begin, count),
+            .first = problem_.position(begin),
+            .out = call_.out.row_range(begin, count),
+            .state = state(0),
+            .keys = {},
+            .values = {},
+            .finite_values = count,
+            .keys_before = problem_.keys};
+  }
+
+  void write(const Chunk<T>& chunk, Worker& worker) const {
+    ChunkWriter<T>(options_, shape_, cut_.chunk, problem_.causal, worker).write(chunk);
+  }
+
+  const LinearAttention<T>& options_;
   const Call& call_;
   const Problem& problem_;
-  Index chunk_;
-  Index features_;
-  Segments segments_;
-  View states_;
+  Cut cut_;
+  StateShape<T> shape_;
+  std::array<T*, kLinearSegments + 1> memory_{};
+  std::array<KeyRows<T>, kLinearSegments> keys_{};
+  std::array<Index, kLinearSegments> finite_{};
+  Index first_ = 0;  ///< of the chunks of queries that are worked on
 };
 
-}  // namespace
-
-Scratch LinearAttention::scratch(const Problem& problem) const {
-  const Index rows = std::min(chunk, std::max(problem.keys, problem.queries));
-  const Index features = map.features(problem.dim);
-  const Index state = State::size(features, problem.value_dim);
-  const std::size_t mapping = map.scratch_bytes(rows, problem.dim);
-  const std::size_t adding = product_scratch_bytes(features, problem.value_dim, rows);
-  std::size_t writing = std::max(mapping, product_scratch_bytes(rows, problem.value_dim, features));
-  if (problem.causal) {
-    writing = std::max({writing, adding, product_scratch_bytes(rows, rows, features),
-                        multiply_lower_scratch_bytes(rows, problem.value_dim, rows, 0)});
-  }
-  writing += Scratch().worker<float>(state).worker_bytes;
-  // Segments of keys are summed before segments of queries are written.
-  const Index states = Segments(problem, chunk).states(problem);
-  const std::size_t inside = std::max(states > 0 ? std::max(mapping, adding) : 0, writing);
-  return Scratch()
-      .shared<float>(states * state)
-      .worker<float>(rows * features)
-      .worker<float>(rows * features)
-      .worker<float>(rows * rows)
-      .worker<std::byte>(static_cast<Index>(inside));
+template <class T>
+Scratch scratch_of(const LinearAttention<T>& options, const Problem& problem) {
+  return Pass<T>::scratch(options, problem);
+}
+template <class T>
+void run_pass(const LinearAttention<T>& options, const Call& call) {
+  Pass<T>(options, call).run();
+}
+template <class T>
+void save_state(const LinearAttention<T>& options, const Call& call,
+                std::span<std::byte> prepared) {
+  Pass<T>(options, call).save(prepared);
+}
+template <class T>
+std::size_t state_bytes_of(const LinearAttention<T>& options, const Problem& problem) {
+  if (problem.causal) return 0;
+  const Cut cut(problem, options.chunk);
+  return sizeof(T) * static_cast<std::size_t>(StateShape<T>(options, problem, cut.chunk).size());
 }
 
-void LinearAttention::forward(const Call& call) const { Pass(*this, call).run(); }
+}  // namespace
+}  // namespace HWY_NAMESPACE
+
+template <class T>
+double LinearAttention<T>::multiply_adds(const Problem& problem) const {
+  const auto features = static_cast<double>(map.features(problem.dim));
+  const auto columns = static_cast<double>(problem.value_dim);
+  const Index end = problem.position(problem.queries);
+  const auto keys =
+      static_cast<double>(problem.causal ? std::min(problem.keys, end) : problem.keys);
+  const double sums = normaliser == Normaliser::weights ? 1 : 0;
+  return features * (keys * columns + static_cast<double>(problem.queries) * (columns + sums));
+}
+
+template <class T>
+Scratch LinearAttention<T>::scratch(const Problem& problem) const {
+  return HWY_STATIC_DISPATCH(scratch_of)(*this, problem);
+}
+template <class T>
+void LinearAttention<T>::forward(const Call& call) const {
+  HWY_STATIC_DISPATCH(run_pass)(*this, call);
+}
+template <class T>
+std::size_t LinearAttention<T>::prepared_bytes(const Problem& problem) const {
+  return HWY_STATIC_DISPATCH(state_bytes_of)(*this, problem);
+}
+template <class T>
+void LinearAttention<T>::prepare(const Call& call, std::span<std::byte> prepared) const {
+  HWY_STATIC_DISPATCH(save_state)(*this, call, prepared);
+}
+
+template struct LinearAttention<float>;
+template struct LinearAttention<double>;
 
 }  // namespace subquad
+HWY_AFTER_NAMESPACE();

@@ -40,6 +40,17 @@ float exp_pass(float* values, Index count, float shift) {
       hn::SumOfLanes(d, hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]))));
 }
 
+void elu_pass(const float* values, Index count, float* to) {
+  const Tag<float> d;
+  const auto zero = hn::Zero(d);
+  const auto map = [=](Vec<float> x)
+                       HWY_ATTR { return hn::Add(exp_of(hn::Min(x, zero)), hn::Max(x, zero)); };
+  Index i = 0;
+  for (; i + kStep <= count; i += kStep) hn::StoreU(map(hn::LoadU(d, values + i)), d, to + i);
+  if (i < count)
+    store_first<float>(map(load_first(values + i, count - i, 0.0f)), count - i, to + i);
+}
+
 float max_pass(const float* values, Index count) {
   const Tag<float> d;
   auto first = hn::Set(d, -kInfinity), second = first;
@@ -72,6 +83,10 @@ void scale_pass(float* values, Index count, float factor) {
 
 float exp_minus(std::span<float> values, float shift) {
   return HWY_STATIC_DISPATCH(exp_pass)(values.data(), static_cast<Index>(values.size()), shift);
+}
+
+void elu_plus_one(std::span<const float> values, std::span<float> to) {
+  HWY_STATIC_DISPATCH(elu_pass)(values.data(), static_cast<Index>(values.size()), to.data());
 }
 
 float max_of(std::span<const float> values) {

@@ -11,6 +11,8 @@ namespace subquad {
 
 /// values[i] = exp(values[i] - shift); returns the sum.
 float exp_minus(std::span<float> values, float shift);
+/// to[i] = elu(values[i]) + 1 = exp(min(values[i], 0)) + max(values[i], 0).
+void elu_plus_one(std::span<const float> values, std::span<float> to);
 /// Largest value; -infinity for none.
 float max_of(std::span<const float> values);
 /// values[i] *= factor.
