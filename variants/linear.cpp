@@ -97,7 +97,8 @@ class Linear final : public Variant {
   Cost cost(const Problem& p) const override {
     const ElementwiseMap map(feature_map);
     const double queries = static_cast<double>(p.queries), keys = static_cast<double>(p.keys);
-    const double features = (queries + keys_used(p)) * static_cast<double>(p.dim);
+    const double features =
+        (queries + static_cast<double>(mapped_keys(p))) * static_cast<double>(p.dim);
     return {
         .useful = {.multiply_adds = kernel(map).multiply_adds(p),
                    .exponentials = feature_map == Feature::elu ? features : 0},
@@ -146,11 +147,6 @@ class Linear final : public Variant {
             .chunk = chunk,
             .normaliser = kNormalisers[static_cast<int>(normaliser)],
             .epsilon = kEpsilon};
-  }
-
-  /// Keys that some query sees.
-  static double keys_used(const Problem& p) {
-    return static_cast<double>(p.causal ? std::min(p.keys, p.position(p.queries)) : p.keys);
   }
 
   double feature(double x) const {

@@ -22,8 +22,12 @@ void in_sampled_blocks(benchmark::State& state) { time_square(state, "hyper", fa
 void lengths(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"n", "dim"})->ArgsProduct({{1024, 8192}, {64}});
 }
-BENCHMARK(linear)->Name("linear_attention/full")->Apply(lengths);
-BENCHMARK(causal_linear)->Name("linear_attention/causal")->Apply(lengths);
+/// The last comes from memory.
+void linear_lengths(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"n", "dim"})->ArgsProduct({{1024, 4096, 65536}, {64}});
+}
+BENCHMARK(linear)->Name("linear_attention/full")->Apply(linear_lengths);
+BENCHMARK(causal_linear)->Name("linear_attention/causal")->Apply(linear_lengths);
 BENCHMARK(by_channel)->Name("channel_attention/no_bias")->Apply(lengths);
 BENCHMARK(by_channel_in_band)->Name("channel_attention/band")->Apply(lengths);
 BENCHMARK(merged_patterns)->Name("plan_pieces/union")->Apply(lengths);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 #include "kernels/linear_write-inl.h"
@@ -58,6 +59,18 @@ bool reads_values(const StateShape<T>& shape) {
   return std::is_same_v<T, float> && shape.value_dim % kLanes<float> == 0;
 }
 
+/// Outputs that no cache would hold until they are read, and that are whole lines, need not be read
+/// to be written.
+template <class T>
+bool goes_past_caches(ConstView out) {
+  constexpr std::size_t kLargest = std::size_t{4} << 20, kLine = 64;
+  const std::size_t row = static_cast<std::size_t>(out.stride) * sizeof(float);
+  return std::is_same_v<T, float> && kLanes<float> * sizeof(float) == kLine &&
+         out.cols * sizeof(float) % kLine == 0 && row % kLine == 0 &&
+         reinterpret_cast<std::uintptr_t>(out.data) % kLine == 0 &&
+         static_cast<std::size_t>(out.rows) * row > kLargest;
+}
+
 template <class T>
 class Pass {
  public:
@@ -66,7 +79,8 @@ class Pass {
         call_(call),
         problem_(call.problem),
         cut_(problem_, options.chunk),
-        shape_(options, problem_, cut_.chunk) {
+        shape_(options, problem_, cut_.chunk),
+        past_caches_(goes_past_caches<T>(call.out)) {
     Arena& arena = call.run.shared();
     for (Index i = 0; i < cut_.states(); ++i) memory_[i] = arena.take<T>(shape_.size()).data();
     for (Index i = 0; i < cut_.together; ++i) keys_[i] = take_keys(arena, shape_, cut_.chunk);
@@ -80,17 +94,15 @@ class Pass {
     for (Index i = 0; i < cut.together; ++i) {
       declare_keys(shape, cut.chunk, [&](Index count) { scratch.shared<T>(count); });
     }
-    Scratch adding, writing;
-    declare_keys(shape, cut.chunk, [&](Index count) { adding.worker<T>(count); });
-    adding.worker<T>((cut.chunk + 1) * shape.features);
-    if (!reads_values(shape)) adding.worker<T>(cut.chunk * shape.strips * shape.width);
-    ChunkWriter<T>::declare(writing, options, shape, cut.chunk, problem.causal);
-    std::size_t mapping = options.map.scratch_bytes(cut.chunk, problem.dim);
+    const std::size_t writing_map = options.map.scratch_bytes(cut.chunk, problem.dim);
+    std::size_t adding_map = writing_map;
     if (shape.gates > 0) {
-      mapping = std::max(mapping, options.forgetting->scratch_bytes(cut.chunk, shape.features));
+      adding_map =
+          std::max(adding_map, options.forgetting->scratch_bytes(cut.chunk, shape.features));
     }
-    scratch.worker_bytes = std::max(adding.worker_bytes, writing.worker_bytes);
-    return scratch.worker<std::byte>(static_cast<Index>(mapping));
+    scratch.worker_bytes = std::max(writing_bytes(options, problem, cut, shape) + writing_map,
+                                    adding_bytes(cut, shape, adding_map));
+    return scratch;
   }
 
   void run() {
@@ -120,6 +132,25 @@ class Pass {
   }
 
  private:
+  static std::size_t writing_bytes(const LinearAttention<T>& options, const Problem& problem,
+                                   const Cut& cut, const StateShape<T>& shape) {
+    Scratch writing;
+    ChunkWriter<T>::declare(writing, options, shape, cut.chunk, problem.causal);
+    return writing.worker_bytes;
+  }
+
+  /// In stretches, and in chunks of queries.
+  static std::size_t adding_bytes(const Cut& cut, const StateShape<T>& shape, std::size_t mapping) {
+    std::size_t bytes = 0;
+    Scratch spare;
+    spare.worker<T>((cut.chunk + 1) * shape.features);
+    if (cut.together > 0) bytes = std::max(mapping, spare.worker_bytes);
+    if (cut.stretches == 0) return bytes;
+    declare_keys(shape, cut.chunk, [&](Index count) { spare.worker<T>(count); });
+    if (!reads_values(shape)) spare.worker<T>(cut.chunk * shape.strips * shape.width);
+    return std::max(bytes, spare.worker_bytes + mapping);
+  }
+
   State<T> state(Index number) const { return State<T>(shape_, memory_[number]); }
 
   /// State 0 becomes that of the keys before every query.
@@ -156,6 +187,12 @@ class Pass {
     worker.scratch.rewind(mark);
   }
 
+  /// The rows of a chunk that begins at `begin`, or what there is of them.
+  ConstView chunk_at(ConstView matrix, Index begin) const {
+    const Index count = std::clamp<Index>(matrix.rows - begin, 0, cut_.chunk);
+    return count == 0 ? ConstView() : matrix.row_range(begin, count);
+  }
+
   void add_stretch(Index number, Worker& worker) const {
     Arena& arena = worker.scratch;
     const KeyRows<T> buffer = take_keys(arena, shape_, cut_.chunk);
@@ -176,26 +213,37 @@ class Pass {
       } else if constexpr (std::is_same_v<T, float>) {
         values = {call_.v.row(begin), shape_.width, call_.v.stride};
       }
-      add_keys(sums, sums.added_scale, keys, spare.row_range(0, count + 1), values, worker);
+      RowsAhead ahead(chunk_at(call_.k, begin + count), chunk_at(call_.v, begin + count));
+      add_keys(sums, sums.added_scale, keys, spare.row_range(0, count + 1), values, ahead, worker);
     }
   }
 
-  /// Copies rows of values to their strips. Returns how many come before one that is not finite;
-  /// that and the others are zeros in what is copied, so that a product with 0 is 0.
+  /// Copies rows of values to their strips. Returns how many come before one that is not finite,
+  /// if that matters.
   Index load(Index begin, Index count, T* to, Index strip_step) const {
-    Index finite = count;
+    bool finite = true;
+    for (Index s = 0; s < shape_.strips; ++s) {
+      finite &= load_values(values(begin, count, s), to + s * strip_step, shape_.width);
+    }
+    return finite || !problem_.causal ? count : drop_infinite(begin, count, to, strip_step);
+  }
+
+  ConstView values(Index begin, Index count, Index strip) const {
+    return call_.v.row_range(begin, count).col_range(strip * shape_.width, shape_.columns(strip));
+  }
+
+  /// Rows with values that are not finite become zeros, so that a product with 0 is 0.
+  Index drop_infinite(Index begin, Index count, T* to, Index strip_step) const {
+    Index first = count;
     for (Index j = 0; j < count; ++j) {
       for (Index s = 0; s < shape_.strips; ++s) {
         T* const row = to + s * strip_step + j * shape_.width;
-        if (load_values(call_.v.row(begin + j) + s * shape_.width, shape_.columns(s), row)) {
-          continue;
-        }
-        if (!problem_.causal) continue;
-        finite = std::min(finite, j);
+        if (load_values(values(begin + j, 1, s), row, shape_.width)) continue;
         std::fill_n(row, shape_.width, T{0});
+        first = std::min(first, j);
       }
     }
-    return finite;
+    return first;
   }
 
   Index first_query(Index number) const { return (first_ + number) * cut_.chunk; }
@@ -222,7 +270,8 @@ class Pass {
     const Index strip_step = shape_.rows * shape_.width;
     const Index finite = load(begin, count, state(number).values(0), strip_step);
     const MatrixView<T> spare = take_rows<T>(worker.scratch, count + 1, shape_.features);
-    add_keys(sums, sums.added_scale, rows, spare, values_of(number), worker);
+    RowsAhead ahead;
+    add_keys(sums, sums.added_scale, rows, spare, values_of(number), ahead, worker);
     if (finite == count) return;
     finite_[number] = finite;
     sums.poison();
@@ -234,6 +283,7 @@ class Pass {
 
   Chunk<T> chunk_of(Index number) const {
     const Index begin = first_query(number), count = queries(number);
+    const Index next_wave = first_key(number + cut_.together);
     return {.queries = call_.q.row_range(begin, count),
             .first = problem_.position(begin),
             .out = call_.out.row_range(begin, count),
@@ -241,7 +291,10 @@ class Pass {
             .keys = keys_[number].row_range(0, keys(number)),
             .values = values_of(number),
             .finite_values = finite_[number],
-            .keys_before = first_key(number)};
+            .keys_before = first_key(number),
+            .ahead = RowsAhead(chunk_at(call_.q, begin + count), chunk_at(call_.k, next_wave),
+                               chunk_at(call_.v, next_wave)),
+            .past_caches = past_caches_};
   }
 
   /// Without causality: all keys are in state 0.
@@ -255,10 +308,12 @@ class Pass {
             .keys = {},
             .values = {},
             .finite_values = count,
-            .keys_before = problem_.keys};
+            .keys_before = problem_.keys,
+            .ahead = RowsAhead(chunk_at(call_.q, begin + count)),
+            .past_caches = past_caches_};
   }
 
-  void write(const Chunk<T>& chunk, Worker& worker) const {
+  void write(Chunk<T> chunk, Worker& worker) const {
     ChunkWriter<T>(options_, shape_, cut_.chunk, problem_.causal, worker).write(chunk);
   }
 
@@ -267,6 +322,7 @@ class Pass {
   const Problem& problem_;
   Cut cut_;
   StateShape<T> shape_;
+  bool past_caches_;
   std::array<T*, kLinearSegments + 1> memory_{};
   std::array<KeyRows<T>, kLinearSegments> keys_{};
   std::array<Index, kLinearSegments> finite_{};
@@ -296,13 +352,16 @@ std::size_t state_bytes_of(const LinearAttention<T>& options, const Problem& pro
 }  // namespace
 }  // namespace HWY_NAMESPACE
 
+Index mapped_keys(const Problem& problem) {
+  if (!problem.causal) return problem.keys;
+  return std::min(problem.keys, problem.position(problem.queries));
+}
+
 template <class T>
 double LinearAttention<T>::multiply_adds(const Problem& problem) const {
   const auto features = static_cast<double>(map.features(problem.dim));
   const auto columns = static_cast<double>(problem.value_dim);
-  const Index end = problem.position(problem.queries);
-  const auto keys =
-      static_cast<double>(problem.causal ? std::min(problem.keys, end) : problem.keys);
+  const auto keys = static_cast<double>(mapped_keys(problem));
   const double sums = normaliser == Normaliser::weights ? 1 : 0;
   return features * (keys * columns + static_cast<double>(problem.queries) * (columns + sums));
 }

@@ -53,16 +53,21 @@ class Forgetting {
 /// What the sum of weighted values is divided by.
 enum class Normaliser {
   weights,    ///< the sum of the weights, plus `epsilon`, at least `least`
-  positions,  ///< each feature of the keys by its sum over all keys; not causal
+  positions,  ///< each feature of the keys by its sum over all keys; not causal. Queries' features
+              ///< are the numbers written, whatever the scale
   count,      ///< the number of keys that are seen
   none,
 };
+
+/// Keys that some query sees, and whose features are computed.
+Index mapped_keys(const Problem& problem);
 
 /// Attention by features phi (Katharopoulos et al. 2020, arXiv:2006.16236, section 3.2):
 ///
 ///   out_i = phi(q_i)^T S_i / norm_i,   S_i = sum over seen j of phi(k_j) v_j^T,
 ///
-/// and, where `forgetting` is given (causal only), S_i = diag(gate_i) S_(i-1) + phi(k_i) v_i^T.
+/// and, where `forgetting` is given (causal, FeatureScale::none), S_i = diag(gate_i) S_(i-1) +
+/// phi(k_i) v_i^T.
 ///
 /// Without causality S is the same for all queries. With it, queries go in chunks: keys before the
 /// chunk are in a state that is carried from chunk to chunk, keys inside it are reached by a

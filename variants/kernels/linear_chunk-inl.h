@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/prefetch-inl.h"
 #include "kernels/product-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,53 +19,56 @@ HWY_INLINE Vec<double> exp_in(Vec<double> x) {
   return exp2_of<double>(hn::Mul(x, hn::Set(Tag<double>(), 1.4426950408889634)));
 }
 
-/// Calls body(begin, lanes that count) for each vector of `count` elements.
+/// A whole vector in memory, or the first lanes of one.
+template <class T>
+struct WholeVector {
+  HWY_INLINE Vec<T> load(const T* from, T = 0) const { return hn::LoadU(Tag<T>(), from); }
+  HWY_INLINE void store(Vec<T> value, T* to) const { hn::StoreU(value, Tag<T>(), to); }
+};
+template <class T>
+struct PartOfVector {
+  Index count;
+  HWY_INLINE Vec<T> load(const T* from, T other = 0) const {
+    return load_first(from, count, other);
+  }
+  HWY_INLINE void store(Vec<T> value, T* to) const { store_first<T>(value, count, to); }
+};
+
+/// Calls body(begin, lanes) for each vector of `count` elements.
 template <class T, class Body>
 HWY_INLINE void each_vector(Index count, Body body) {
-  for (Index i = 0; i < count; i += kLanes<T>) body(i, std::min(kLanes<T>, count - i));
+  Index i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) body(i, WholeVector<T>());
+  if (i < count) body(i, PartOfVector<T>{count - i});
 }
 
+/// Sum of a[i] * b[i], and of what `more` holds.
 template <class T>
-T dot_product(const T* a, const T* b, Index count) {
+T dot_product(const T* a, const T* b, Index count, const T* more = nullptr, Index more_count = 0) {
   const Tag<T> d;
   Vec<T> sums[2] = {hn::Zero(d), hn::Zero(d)};
-  Index i = 0;
-  for (; i + 2 * kLanes<T> <= count; i += 2 * kLanes<T>) {
-    sums[0] = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sums[0]);
-    sums[1] = hn::MulAdd(hn::LoadU(d, a + i + kLanes<T>), hn::LoadU(d, b + i + kLanes<T>), sums[1]);
-  }
-  for (; i < count; i += kLanes<T>) {
-    const Index left = std::min(kLanes<T>, count - i);
-    sums[0] = hn::MulAdd(load_first(a + i, left, T{0}), load_first(b + i, left, T{0}), sums[0]);
-  }
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    sums[0] = hn::MulAdd(lanes.load(a + i), lanes.load(b + i), sums[0]);
+  });
+  each_vector<T>(more_count, [&](Index i, auto lanes)
+                                 HWY_ATTR { sums[1] = hn::Add(sums[1], lanes.load(more + i)); });
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(sums[0], sums[1])));
-}
-
-template <class T>
-T sum_of(const T* values, Index count) {
-  const Tag<T> d;
-  auto sum = hn::Zero(d);
-  each_vector<T>(count, [&](Index i, Index left)
-                            HWY_ATTR { sum = hn::Add(sum, load_first(values + i, left, T{0})); });
-  return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 /// values[i] *= factors[i].
 template <class T>
 void scale_each(T* values, const T* factors, Index count) {
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto product =
-        hn::Mul(load_first(values + i, left, T{0}), load_first(factors + i, left, T{0}));
-    store_first<T>(product, left, values + i);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    const auto product = hn::Mul(lanes.load(values + i), lanes.load(factors + i));
+    lanes.store(product, values + i);
   });
 }
 
 template <class T>
 void scale_all(T* values, T factor, Index count) {
   const Tag<T> d;
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    store_first<T>(hn::Mul(load_first(values + i, left, T{0}), hn::Set(d, factor)), left,
-                   values + i);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    lanes.store(hn::Mul(lanes.load(values + i), hn::Set(d, factor)), values + i);
   });
 }
 
@@ -72,31 +76,26 @@ void scale_all(T* values, T factor, Index count) {
 template <class T>
 void add_scaled(const T* a, T factor, const T* b, Index count, T* to) {
   const Tag<T> d;
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto sum = hn::MulAdd(hn::Set(d, factor), load_first(b + i, left, T{0}),
-                                load_first(a + i, left, T{0}));
-    store_first<T>(sum, left, to + i);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    const auto sum = hn::MulAdd(hn::Set(d, factor), lanes.load(b + i), lanes.load(a + i));
+    lanes.store(sum, to + i);
   });
 }
 
 /// values[i] *= exp(logs[i]).
 template <class T>
 void scale_by_exp(T* values, const T* logs, Index count) {
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto product =
-        hn::Mul(load_first(values + i, left, T{0}), exp_in(load_first(logs + i, left, T{0})));
-    store_first<T>(product, left, values + i);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    const auto product = hn::Mul(lanes.load(values + i), exp_in(lanes.load(logs + i)));
+    lanes.store(product, values + i);
   });
 }
 
-/// values[i] *= exp(log - logs[i]).
+/// values[i] += added.
 template <class T>
-void scale_by_exp_from(T* values, T log, const T* logs, Index count) {
-  const Tag<T> d;
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto exponent = hn::Sub(hn::Set(d, log), load_first(logs + i, left, T{0}));
-    const auto product = hn::Mul(load_first(values + i, left, T{0}), exp_in(exponent));
-    store_first<T>(product, left, values + i);
+void add_to_each(T* values, T added, Index count) {
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    lanes.store(hn::Add(lanes.load(values + i), hn::Set(Tag<T>(), added)), values + i);
   });
 }
 
@@ -104,15 +103,13 @@ void scale_by_exp_from(T* values, T log, const T* logs, Index count) {
 template <class T>
 T exp_relative(const T* logs, const T* references, Index count, T* to) {
   const Tag<T> d;
-  const auto infinity = hn::Set(d, std::numeric_limits<T>::infinity());
-  auto largest = hn::Neg(infinity);
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto exponent =
-        hn::Sub(load_first(logs + i, left, T{0}), load_first(references + i, left, T{0}));
-    const auto counted = hn::IfThenElse(hn::IsNaN(exponent), infinity, exponent);
-    largest = hn::Max(
-        largest, hn::IfThenElse(hn::FirstN(d, static_cast<std::size_t>(left)), counted, largest));
-    store_first<T>(exp_in(exponent), left, to + i);
+  const T lowest = -std::numeric_limits<T>::infinity();
+  const auto infinity = hn::Set(d, -lowest);
+  auto largest = hn::Set(d, lowest);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    const auto exponent = hn::Sub(lanes.load(logs + i, lowest), lanes.load(references + i));
+    largest = hn::Max(largest, hn::IfThenElse(hn::IsNaN(exponent), infinity, exponent));
+    lanes.store(exp_in(exponent), to + i);
   });
   return hn::GetLane(hn::MaxOfLanes(d, largest));
 }
@@ -122,35 +119,37 @@ template <class T>
 void exp_of_query(T* values, const T* references, Index count) {
   const Tag<T> d;
   auto largest = hn::Set(d, -std::numeric_limits<T>::infinity());
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto sum = hn::Add(load_first(values + i, left, -std::numeric_limits<T>::infinity()),
-                             load_first(references + i, left, T{0}));
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    const auto sum = hn::Add(lanes.load(values + i, -std::numeric_limits<T>::infinity()),
+                             lanes.load(references + i));
     largest = hn::Max(largest, sum);
-    store_first<T>(sum, left, values + i);
+    lanes.store(sum, values + i);
   });
   const auto shift = hn::MaxOfLanes(d, largest);
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    store_first<T>(exp_in(hn::Sub(load_first(values + i, left, T{0}), shift)), left, values + i);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    lanes.store(exp_in(hn::Sub(lanes.load(values + i), shift)), values + i);
   });
 }
 
 /// largest[i] = max(largest[i], values[i]).
 template <class T>
 void max_each(const T* values, Index count, T* largest) {
-  each_vector<T>(count, [&](Index i, Index left) HWY_ATTR {
-    const auto max =
-        hn::Max(load_first(values + i, left, T{0}), load_first(largest + i, left, T{0}));
-    store_first<T>(max, left, largest + i);
+  each_vector<T>(count, [&](Index i, auto lanes) HWY_ATTR {
+    const auto max = hn::Max(lanes.load(values + i), lanes.load(largest + i));
+    lanes.store(max, largest + i);
   });
 }
 
-/// sums [features, width] += keys^T values over `count` rows; whole vectors of columns.
+/// sums [features, width] += keys^T values over `count` rows; whole vectors of columns. What is
+/// needed next is asked for on the way.
 template <class T>
 void add_outer_products(const T* keys, Index key_stride, const T* values, Index value_stride,
-                        Index count, Index features, Index vectors, T* sums, Index width) {
+                        Index count, Index features, Index vectors, T* sums, Index width,
+                        RowsAhead& ahead) {
   const Tag<T> d;
   Index f = 0;
   const auto step = [&]<Index kRows>() HWY_ATTR {
+    ahead.ask(kRows);
     T* const to = sums + f * width;
     strip_product<kRows, true>(keys + f, key_stride, values, value_stride, count, vectors,
                                [=](Index r, Index v, Vec<T> sum) HWY_ATTR {
@@ -230,10 +229,12 @@ void score_rows(const T* queries, Index stride, Index features, const T* packed,
 }
 
 /// out[r] = factors[r] * (rows[r] times the first `depth` rows of the panel), kMicroRows of them,
-/// of which `count` are written.
+/// of which `count` are written; with `past_caches`, straight to memory (whole, aligned vectors
+/// only).
 template <class T>
 void output_rows(const T* rows, Index stride, const T* panel, Index width, Index depth,
-                 const T* factors, Index count, Index columns, float* out, Index out_stride) {
+                 const T* factors, Index count, Index columns, float* out, Index out_stride,
+                 bool past_caches) {
   const Tag<T> d;
   const hn::Rebind<float, Tag<T>> floats;
   strip_product<kMicroRows, false>(
@@ -245,7 +246,9 @@ void output_rows(const T* rows, Index stride, const T* panel, Index width, Index
         const Index left = columns - v * kLanes<T>;
         const auto seen = hn::FirstN(floats, static_cast<std::size_t>(std::min(left, kLanes<T>)));
         if constexpr (std::is_same_v<T, float>) {
-          if (left >= kLanes<T>) {
+          if (past_caches) {
+            hn::Stream(scaled, d, at);
+          } else if (left >= kLanes<T>) {
             hn::StoreU(scaled, d, at);
           } else {
             hn::BlendedStore(scaled, seen, d, at);
@@ -256,15 +259,25 @@ void output_rows(const T* rows, Index stride, const T* panel, Index width, Index
       });
 }
 
-/// Values of one row to `to`, zeros up to whole vectors. Returns whether all are finite.
-HWY_INLINE bool load_values(const float* row, Index columns, float* to) {
-  return pack_rows(&row, 1, columns, to, columns);
+/// Values of rows to `to` [count, width], zeros up to whole vectors. Returns whether all are
+/// finite.
+inline bool load_values(ConstView rows, float* to, Index width) {
+  bool finite = true;
+  const float* lines[kPanelColumns];
+  for (Index j = 0; j < rows.rows; j += kPanelColumns) {
+    const Index count = std::min(kPanelColumns, rows.rows - j);
+    for (Index l = 0; l < count; ++l) lines[l] = rows.row(j + l);
+    finite = pack_rows(lines, count, rows.cols, to + j * width, width) && finite;
+  }
+  return finite;
 }
-HWY_INLINE bool load_values(const float* row, Index columns, double* to) {
-  const Index whole = round_up(columns, kLanes<double>);
-  for (Index c = 0; c < columns; ++c) to[c] = row[c];
-  std::fill(to + columns, to + whole, 0.0);
-  return all_finite(to, columns);
+inline bool load_values(ConstView rows, double* to, Index width) {
+  bool finite = true;
+  for (Index j = 0; j < rows.rows; ++j, to += width) {
+    for (Index c = 0; c < width; ++c) to[c] = c < rows.cols ? rows(j, c) : 0.0;
+    finite = all_finite(to, rows.cols) && finite;
+  }
+  return finite;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -37,37 +37,34 @@ struct GateScratch {
   }
 };
 
-/// out = row * exp(to - from); `exponent` is room for as many numbers.
-template <class T>
-void fade_row(const T* row, const T* from, const T* to, Index features, T* exponent, T* out) {
-  for (Index f = 0; f < features; ++f) exponent[f] = to[f] - from[f];
-  std::copy_n(row, features, out);
-  scale_by_exp(out, exponent, features);
-}
-
 /// Behind the features of each row, scores(i, j) = sum over features f of
-/// q_if k_jf exp(sums_if - sums_jf) for j <= i, and zeros for other keys up to the end of a block
-/// of rows. `gates` [keys, features] are logarithms of gates, none above 0, and `sums` [rows,
-/// features] their sums up to each row.
+/// q_if k_jf exp(sum of gates_tf, j < t <= i) for j <= i, and zeros for other keys as far as a
+/// micro-kernel that holds the row may reach. `gates` [keys, features] are logarithms of gates,
+/// none above 0, and `sums` [rows, features] their sums up to each row.
 ///
 /// Blocks of kGateRows rows: with what came before the block, both factors are taken relative to
 /// its beginning, so that neither exponent is above 0, and make matrix products (Yang et al. 2023,
 /// arXiv:2312.06635, section 4.3); inside the block gates are multiplied one after the other.
 template <class T>
-void gated_scores(MatrixView<T> rows, MatrixView<T> keys, MatrixView<T> gates, MatrixView<T> sums,
+void gated_scores(MatrixView<T> rows, MatrixView<T> keys, MatrixView<T> gates,
                   const GateScratch<T>& scratch, Worker& worker) {
   const Index features = keys.cols;
   for (Index begin = 0; begin < rows.rows; begin += kGateRows) {
     const Index end = std::min(begin + kGateRows, rows.rows);
     const Index before = std::min(begin, keys.rows), last = std::min(end, keys.rows);
     if (before > 0) {
-      const T* const start = sums.row(begin - 1);
-      for (Index j = 0; j < before; ++j) {
-        fade_row(keys.row(j), sums.row(j), start, features, scratch.product, scratch.keys.row(j));
+      // Sums are taken from the nearer end: an exponent is as exact as it is small.
+      std::fill_n(scratch.product, features, T{0});
+      for (Index j = before; j-- > 0;) {
+        std::copy_n(keys.row(j), features, scratch.keys.row(j));
+        scale_by_exp(scratch.keys.row(j), scratch.product, features);
+        add_scaled(scratch.product, T{1}, gates.row(j), features, scratch.product);
       }
+      std::fill_n(scratch.product, features, T{0});
       for (Index i = begin; i < end; ++i) {
-        fade_row(rows.row(i), start, sums.row(i), features, scratch.product,
-                 scratch.queries.row(i - begin));
+        if (i < last) add_scaled(scratch.product, T{1}, gates.row(i), features, scratch.product);
+        std::copy_n(rows.row(i), features, scratch.queries.row(i - begin));
+        scale_by_exp(scratch.queries.row(i - begin), scratch.product, features);
       }
       pack_keys_of_chunk(scratch.keys.data, scratch.keys.stride, before, features, scratch.packed);
       for (Index i = begin; i < end; i += kMicroRows) {
@@ -79,8 +76,9 @@ void gated_scores(MatrixView<T> rows, MatrixView<T> keys, MatrixView<T> gates, M
       worker.executed.multiply_adds += static_cast<double>((end - begin) * before * features);
       worker.executed.exponentials += static_cast<double>((end - begin + before) * features);
     }
+    const Index hidden = std::min(end + kMicroRows, rows.rows);
     for (Index i = begin; i < end; ++i) {
-      std::fill(rows.row(i) + features + before, rows.row(i) + features + end, T{0});
+      std::fill(rows.row(i) + features + before, rows.row(i) + features + hidden, T{0});
     }
     for (Index j = begin; j < last; ++j) {
       std::fill_n(scratch.gates.row(j - begin), features, T{1});

@@ -3,6 +3,7 @@
 // The state of linear attention: what keys have added up to.
 
 #include <cmath>
+#include <stdexcept>
 
 #include "kernels/linear_attention.h"
 #include "kernels/linear_chunk-inl.h"
@@ -37,7 +38,11 @@ struct StateShape {
         scales(by_row                                         ? 1
                : options.map.scale() == FeatureScale::feature ? features
                                                               : 0),
-        gates(options.forgetting != nullptr ? options.forgetting->width(features) : 0) {}
+        gates(options.forgetting != nullptr ? options.forgetting->width(features) : 0) {
+    if (gates > 0 && (scales > 0 || !problem.causal)) {
+      throw std::logic_error("linear attention forgets only where it is causal, features unscaled");
+    }
+  }
 
   static constexpr Index padded(Index count) { return round_up(count, kPanelColumns); }
   /// Elements of one state.
@@ -202,7 +207,7 @@ struct ValueRows {
 /// `scratch` [count + 1, features] is for features that have to be changed first.
 template <class T>
 void add_keys(const State<T>& state, T* scale, const KeyRows<T>& keys, MatrixView<T> scratch,
-              const ValueRows<T>& values, Worker& worker) {
+              const ValueRows<T>& values, RowsAhead& ahead, Worker& worker) {
   const StateShape<T>& shape = *state.shape;
   const Index count = keys.features.rows, features = shape.features;
   T* const spare = scratch.row(count);
@@ -228,7 +233,7 @@ void add_keys(const State<T>& state, T* scale, const KeyRows<T>& keys, MatrixVie
   }
   for (Index s = 0; s < shape.strips; ++s) {
     add_outer_products(rows.data, rows.stride, values.first + s * values.strip_step, values.stride,
-                       count, features, shape.vectors(s), state.strip(s), shape.width);
+                       count, features, shape.vectors(s), state.strip(s), shape.width, ahead);
     worker.executed.multiply_adds +=
         static_cast<double>(count * features * shape.vectors(s) * kLanes<T>);
   }

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "hwy/cache_control.h"
 #include "kernels/linear_gates-inl.h"
 #include "kernels/linear_state-inl.h"
 
@@ -32,6 +33,8 @@ struct Chunk {
   ValueRows<T> values;  ///< of these keys, behind the state's sums
   Index finite_values;  ///< rows of values before the first that is not finite
   Index keys_before;    ///< how many the state is of
+  RowsAhead ahead;      ///< what is read next
+  bool past_caches;     ///< outputs go straight to memory
 };
 
 template <class T>
@@ -70,13 +73,14 @@ class ChunkWriter {
     if (shape.gates > 1) GateScratch<T>::declare(scratch, chunk, shape.features);
   }
 
-  void write(const Chunk<T>& chunk) {
+  void write(Chunk<T>& chunk) {
     const Index count = chunk.queries.rows;
     const MatrixView<T> mapped =
         (raw_.data != nullptr ? raw_ : rows_.col_range(0, shape_.features)).row_range(0, count);
     options_.map.map_queries(chunk.queries, chunk.first, mapped, shape_.by_row ? logs_ : nullptr,
                              worker_);
     for (Index begin = 0; begin < count;) begin = write_part(chunk, begin);
+    if (chunk.past_caches) hwy::FlushStream();
     for (Index i = chunk.finite_values; i < count; ++i) {
       std::fill_n(chunk.out.row(i), chunk.out.cols, std::numeric_limits<float>::quiet_NaN());
     }
@@ -92,7 +96,7 @@ class ChunkWriter {
   }
 
   /// Queries from `begin` on, as many as can be relative to one scale; returns the end of them.
-  Index write_part(const Chunk<T>& chunk, Index begin) {
+  Index write_part(Chunk<T>& chunk, Index begin) {
     const Index count = chunk.queries.rows, keys = chunk.keys.features.rows;
     const bool own_keys = begin < keys;
     const T* references = chunk.state.scale;
@@ -116,12 +120,13 @@ class ChunkWriter {
       factors_[i] = factor(chunk, i, own_keys ? std::min(i + 1, keys) : 0);
     }
     for (Index i = begin; i < end; i += kMicroRows) {
+      chunk.ahead.ask(kMicroRows);
       const Index rows = std::min(kMicroRows, end - i);
       const Index depth = shape_.features + (own_keys ? std::min(i + rows, keys) : 0);
       for (Index s = 0; s < shape_.strips; ++s) {
         output_rows(rows_.row(i), rows_.stride, chunk.state.strip(s), shape_.width, depth,
                     factors_ + i, rows, shape_.columns(s), chunk.out.row(i) + s * shape_.width,
-                    chunk.out.stride);
+                    chunk.out.stride, chunk.past_caches);
         worker_.executed.multiply_adds +=
             static_cast<double>(rows * depth * shape_.vectors(s) * kLanes<T>);
       }
@@ -129,7 +134,8 @@ class ChunkWriter {
     if (end < count && own_keys) {
       const Index last = std::min(end, keys);
       add_keys(chunk.state, chunk.state.scale, chunk.keys.row_range(begin, last - begin),
-               keys_.row_range(0, last - begin + 1), chunk.values.from(begin), worker_);
+               keys_.row_range(0, last - begin + 1), chunk.values.from(begin), chunk.ahead,
+               worker_);
     }
     return end;
   }
@@ -166,23 +172,32 @@ class ChunkWriter {
         shape_.scales > 0 ? keys_.row_range(0, keys) : chunk.keys.features;
     if (shape_.gates > 0) sum_gates(chunk.keys.gates);
     if (shape_.gates > 1) {
-      return gated_scores(rows_.row_range(0, end), features, chunk.keys.gates, sums_,
-                          *gate_scratch_, worker_);
+      return gated_scores(rows_.row_range(0, end), features, chunk.keys.gates, *gate_scratch_,
+                          worker_);
     }
     pack_keys_of_chunk(features.data, features.stride, std::min(end, keys), shape_.features,
                        packed_);
     for (Index i = begin; i < end; i += kMicroRows) {
-      const Index rows = std::min(kMicroRows, end - i), seen = std::min(i + rows, keys);
-      T* const to = rows_.row(i) + shape_.features;
-      score_rows(rows_.row(i), rows_.stride, shape_.features, packed_, i, begin, seen, rows, to,
-                 rows_.stride);
-      worker_.executed.multiply_adds += static_cast<double>(rows * seen * shape_.features);
+      // Whole micro-kernels, wherever the part ends: fewer keys would add up in another order.
+      const Index rows = std::min(kMicroRows, end - i), reach = std::min(i + kMicroRows, keys);
+      score_rows(rows_.row(i), rows_.stride, shape_.features, packed_, i, begin, reach, rows,
+                 rows_.row(i) + shape_.features, rows_.stride);
+      worker_.executed.multiply_adds += static_cast<double>(rows * reach * shape_.features);
     }
-    if (shape_.gates == 0) return;
-    for (Index i = begin; i < end; ++i) {
-      scale_by_exp_from(rows_.row(i) + shape_.features, sums_(i, 0), sums_.data,
-                        std::min(i + 1, keys));
-      worker_.executed.exponentials += static_cast<double>(std::min(i + 1, keys));
+    if (shape_.gates == 1) fade_products(chunk.keys.gates, end);
+  }
+
+  /// Products of a query and a key, times what the gates between them let through.
+  void fade_products(MatrixView<T> gates, Index end) {
+    T* const between = logs_;
+    for (Index i = 0; i < end; ++i) {
+      const Index seen = std::min(i + 1, gates.rows);
+      if (i < gates.rows) {
+        add_to_each(between, gates(i, 0), i);
+        between[i] = 0;
+      }
+      scale_by_exp(rows_.row(i) + shape_.features, between, seen);
+      worker_.executed.exponentials += static_cast<double>(seen);
     }
   }
 
@@ -216,8 +231,8 @@ class ChunkWriter {
     }
     if (options_.normaliser != Normaliser::weights) return 1;
     const T* const row = rows_.row(i);
-    const T sum = dot_product(row, chunk.state.normaliser, shape_.features) +
-                  sum_of(row + shape_.features, seen);
+    const T sum =
+        dot_product(row, chunk.state.normaliser, shape_.features, row + shape_.features, seen);
     worker_.executed.multiply_adds += static_cast<double>(shape_.features);
     worker_.executed.negative_denominators += sum < 0;
     const T norm = sum + static_cast<T>(options_.epsilon);
@@ -231,7 +246,10 @@ class ChunkWriter {
   MatrixView<T> raw_;   ///< logarithms of queries' features, where they are relative to keys'
   MatrixView<T> keys_;  ///< features of keys, where they are relative to a scale
   MatrixView<T> sums_;
-  T *factors_, *logs_, *references_, *column_factors_, *packed_ = nullptr;
+  /// Logarithms: of queries' scales, which cancel; later, of the gates between a query and each
+  /// key.
+  T* logs_;
+  T *factors_, *references_, *column_factors_, *packed_ = nullptr;
   std::optional<GateScratch<T>> gate_scratch_;
 };
 

@@ -24,4 +24,29 @@ HWY_INLINE void prefetch_rows(ConstView matrix, std::span<const std::int32_t> ro
   }
 }
 
+/// Rows that are needed soon, asked for a few at a time between other work: in one go they would
+/// wait for one another, and the work for them. They go to the second-level cache.
+class RowsAhead {
+ public:
+  RowsAhead() = default;
+  explicit RowsAhead(ConstView first, ConstView second = {}, ConstView third = {})
+      : matrices_{first, second, third} {}
+
+  /// The next `count` rows of each.
+  HWY_INLINE void ask(Index count) {
+    constexpr Index kLine = 64 / sizeof(float);
+    for (const ConstView& matrix : matrices_) {
+      const Index end = next_ + count < matrix.rows ? next_ + count : matrix.rows;
+      for (Index i = next_; i < end; ++i) {
+        for (Index c = 0; c < matrix.cols; c += kLine) __builtin_prefetch(matrix.row(i) + c, 0, 2);
+      }
+    }
+    next_ += count;
+  }
+
+ private:
+  ConstView matrices_[3];
+  Index next_ = 0;
+};
+
 }  // namespace subquad
