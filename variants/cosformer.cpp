@@ -20,7 +20,6 @@
 
 #include "kernels/linear_attention.h"
 #include "kernels/naive-inl.h"
-#include "kernels/seen_keys.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -83,9 +82,11 @@ class Cosformer final : public Variant {
   }
   Cost cost(const Problem& problem) const override {
     const CosineMap map(period(problem));
-    return {.useful = {.multiply_adds = kernel(map).multiply_adds(problem),
-                       .exponentials = 2 * mapped_rows(problem)},
-            .bytes = mapped_bytes(problem)};
+    const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
+    const double width = static_cast<double>(problem.dim + problem.value_dim);
+    return {
+        .useful = {.multiply_adds = kernel(map).multiply_adds(problem), .exponentials = 2 * rows},
+        .bytes = sizeof(float) * rows * width};
   }
 
   void forward(const Call& call) const override {

@@ -17,7 +17,6 @@
 #include "kernels/linear_attention.h"
 #include "kernels/naive-inl.h"
 #include "kernels/rowwise.h"
-#include "kernels/seen_keys.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -50,9 +49,11 @@ class Efficient final : public Variant {
 
   Scratch scratch(const Problem& problem) const override { return kernel().scratch(problem); }
   Cost cost(const Problem& problem) const override {
+    const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
+    const double width = static_cast<double>(problem.dim + problem.value_dim);
     return {.useful = {.multiply_adds = kernel().multiply_adds(problem),
-                       .exponentials = mapped_rows(problem) * static_cast<double>(problem.dim)},
-            .bytes = mapped_bytes(problem)};
+                       .exponentials = rows * static_cast<double>(problem.dim)},
+            .bytes = sizeof(float) * rows * width};
   }
   void forward(const Call& call) const override { kernel().forward(call); }
   std::size_t prepared_bytes(const Problem& problem) const override {

@@ -29,7 +29,6 @@
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
-#include "kernels/seen_keys.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -103,11 +102,13 @@ class Hedgehog final : public Variant {
   }
   Cost cost(const Problem& problem) const override {
     const HedgehogMap map({}, {});
-    const double dim = static_cast<double>(problem.dim), rows = mapped_rows(problem);
+    const double dim = static_cast<double>(problem.dim);
+    const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
+    const double width = static_cast<double>(problem.dim + problem.value_dim);
     return {
         .useful = {.multiply_adds = rows * dim * dim + kernel(map).multiply_adds(problem),
                    .exponentials = rows * 2 * dim},
-        .bytes = mapped_bytes(problem) + sizeof(float) * 2 * dim * dim,
+        .bytes = sizeof(float) * (rows * width + 2 * dim * dim),
     };
   }
 

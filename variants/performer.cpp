@@ -33,7 +33,6 @@
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/random_features.h"
-#include "kernels/seen_keys.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -188,12 +187,13 @@ class Performer final : public Variant {
   Cost cost(const Problem& problem) const override {
     const ConstView w = shape_of(problem);
     const double projected = static_cast<double>(w.rows) * static_cast<double>(w.cols);
-    const double width = map == Features::relu ? 0 : static_cast<double>(features);
+    const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
+    const double width = static_cast<double>(problem.dim + problem.value_dim);
+    const double exponentials = map == Features::relu ? 0 : rows * static_cast<double>(features);
     const double sums =
         with_map(problem, w, [&](const auto& phi) { return kernel(phi).multiply_adds(problem); });
-    return {.useful = {.multiply_adds = mapped_rows(problem) * projected + sums,
-                       .exponentials = mapped_rows(problem) * width},
-            .bytes = mapped_bytes(problem) + sizeof(float) * projected};
+    return {.useful = {.multiply_adds = rows * projected + sums, .exponentials = exponentials},
+            .bytes = sizeof(float) * (rows * width + projected)};
   }
 
   void forward(const Call& call) const override {

@@ -25,7 +25,7 @@
 #include "kernels/linear_attention.h"
 #include "kernels/naive-inl.h"
 #include "kernels/random_features.h"
-#include "kernels/seen_keys.h"
+#include "kernels/sum_of_squares.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -46,8 +46,7 @@ class UnitMap final : public FeatureMap<double> {
     const MatrixView<double> unit(worker.scratch.take<double>(rows.rows * rows.cols).data(),
                                   rows.rows, rows.cols);
     for (Index i = 0; i < rows.rows; ++i) {
-      double squares = 0;
-      for (Index c = 0; c < rows.cols; ++c) squares += double{rows(i, c)} * rows(i, c);
+      const double squares = sum_of_squares({rows.row(i), static_cast<std::size_t>(rows.cols)});
       const double factor = squares == 0 ? 0 : 1 / std::sqrt(squares);
       for (Index c = 0; c < rows.cols; ++c) unit(i, c) = factor * rows(i, c);
     }
@@ -102,12 +101,12 @@ class Rfa final : public Variant {
 
   Cost cost(const Problem& problem) const override {
     const UnitMap map = map_of_shape(problem);
-    const double width = static_cast<double>(features);
-    const double projected = width / 2 * static_cast<double>(problem.dim);
-    const double rows = mapped_rows(problem);
+    const double projected = static_cast<double>(features / 2 * problem.dim);
+    const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
+    const double width = static_cast<double>(problem.dim + problem.value_dim);
     return {.useful = {.multiply_adds = rows * projected + kernel(map).multiply_adds(problem),
-                       .exponentials = rows * width},
-            .bytes = mapped_bytes(problem) + sizeof(float) * projected};
+                       .exponentials = rows * static_cast<double>(features)},
+            .bytes = sizeof(float) * (rows * width + projected)};
   }
 
   void forward(const Call& call) const override {

@@ -31,7 +31,6 @@
 #include "kernels/linear_attention.h"
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
-#include "kernels/seen_keys.h"
 #include "subquad/registry.h"
 
 namespace subquad {
@@ -133,9 +132,10 @@ class Taylor final : public Variant {
   Cost cost(const Problem& problem) const override {
     const TaylorMap map(width, scale(problem), {}, {});
     const double projection = static_cast<double>(width) * static_cast<double>(problem.dim);
-    return {.useful = {.multiply_adds =
-                           mapped_rows(problem) * projection + kernel(map).multiply_adds(problem)},
-            .bytes = mapped_bytes(problem) + sizeof(float) * 2 * projection};
+    const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
+    const double columns = static_cast<double>(problem.dim + problem.value_dim);
+    return {.useful = {.multiply_adds = rows * projection + kernel(map).multiply_adds(problem)},
+            .bytes = sizeof(float) * (rows * columns + 2 * projection)};
   }
 
   void forward(const Call& call) const override {

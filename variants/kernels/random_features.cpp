@@ -8,7 +8,7 @@
 #include "kernels/product-inl.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
-#include "subquad/eigen.h"
+#include "kernels/sum_of_squares.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace subquad {
@@ -139,11 +139,6 @@ void fill_orthogonal(Generator& random, const Shape& shape, double length,
   }
 }
 
-double squared_length(ConstView rows, Index i) {
-  const Eigen::Map<const Eigen::ArrayXf> row(rows.row(i), rows.cols);
-  return row.cast<double>().square().sum();
-}
-
 }  // namespace
 
 Initialiser orthogonal_gaussians() {
@@ -171,7 +166,7 @@ void positive_features(ConstView rows, ConstView directions, double root, View f
   multiply_transposed(rows, directions, features, worker, static_cast<float>(root));
   const double log_count = std::log(static_cast<double>(directions.rows));
   for (Index i = 0; i < rows.rows; ++i) {
-    const double squares = squared_length(rows, i);
+    const double squares = sum_of_squares({rows.row(i), static_cast<std::size_t>(rows.cols)});
     const std::span<float> row(features.row(i), static_cast<std::size_t>(features.cols));
     const float largest = max_of(row);
     exp_minus(row, largest);
@@ -187,7 +182,7 @@ void positive_exponents(ConstView rows, ConstView directions, double root, View 
                       static_cast<float>(root));
   const double log_count = std::log(static_cast<double>(exponents.cols));
   for (Index i = 0; i < rows.rows; ++i) {
-    const double squares = squared_length(rows, i);
+    const double squares = sum_of_squares({rows.row(i), static_cast<std::size_t>(rows.cols)});
     const float less = static_cast<float>((root * root * squares + log_count) / 2);
     float* const row = exponents.row(i);
     for (Index f = count; f < exponents.cols; ++f) row[f] = -row[f - count] - less;
