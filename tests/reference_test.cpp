@@ -127,11 +127,12 @@ TEST(Reference, OfShorterSequences) {
   }
 }
 
-TEST(Reference, OfNormalisedQueriesRowByRowIsTheWholeOne) {
+TEST(Reference, OfOtherDenseTargetsRowByRowIsTheWholeOne) {
   const LayerInput input = input_of(41, 41);
   for (const bool causal : {false, true}) {
     for (const char* text :
-         {"dense(keys=normalised_queries)", "dense(keys=normalised_queries,self_penalty=3)"}) {
+         {"dense(keys=normalised_queries)", "dense(keys=normalised_queries,self_penalty=3)",
+          "dense(length=1,scale=none)", "dense(keys=normalised_queries,length=2)"}) {
       const Expression target = parse_expression(text);
       const Problem problem = problem_on(input, causal);
       const auto rows = compute_reference(target, input, problem, 13);

@@ -8,6 +8,9 @@
 // arXiv:2205.14135), so that no n x n matrix exists. Time O(n^2 d), memory O(n d): keys are packed
 // once for all tiles. A decoder holds all keys and values (a key-value cache), O(n d).
 //
+// length gives queries and keys that length first, where it is not 0: what random feature attention
+// (Peng et al. 2021, arXiv:2103.02143) estimates. A row of length 0 stays 0.
+//
 // Three switches make the dense attention that shared-QK Reformer (Kitaev et al. 2020,
 // arXiv:2001.04451, section 2) restricts: keys=normalised_queries takes k_j = q_j / |q_j| (0 for a
 // query of length 0), self_penalty is subtracted from the score of a token with itself, so that
@@ -52,6 +55,7 @@ class Dense final : public Variant {
     visit("self_penalty", self_penalty_, at_least(0),
           "subtracted from the score of a token with itself");
     visit("scale", scale_, {"problem", "none"}, "factor of the scores: the problem's, or 1");
+    visit("length", length_, between(0, 1e6), "what queries and keys are scaled to; 0: as given");
     visit_precision(visit, precision_);
   }
 
@@ -73,7 +77,8 @@ class Dense final : public Variant {
 
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch;
-    if (keys_ == Keys::normalised_queries) scratch.shared<float>(problem.keys * problem.dim);
+    if (scales_keys()) scratch.shared<float>(problem.keys * problem.dim);
+    if (length_ > 0) scratch.shared<float>(problem.queries * problem.dim);
     if (packs_keys(problem))
       declare_packed_keys(problem.keys, problem.dim, problem.value_dim, precision_, scratch);
     scratch.worker_bytes =
@@ -92,8 +97,9 @@ class Dense final : public Variant {
 
   void forward(const Call& call) const override {
     const Problem& problem = call.problem;
-    SoftmaxOperands operands{.q = call.q,
-                             .k = keys_ == Keys::given ? call.k : normalised_queries(call),
+    const ConstView keys = keys_ == Keys::given ? call.k : call.q;
+    SoftmaxOperands operands{.q = length_ > 0 ? scaled(call.q, length_, call.run) : call.q,
+                             .k = scales_keys() ? scaled(keys, key_length(), call.run) : keys,
                              .v = call.v,
                              .out = call.out,
                              .row_log_sum_exp = call.row_log_sum_exp,
@@ -165,8 +171,10 @@ class Dense final : public Variant {
   enum class Scale { problem, none };
 
   bool plain() const {
-    return keys_ == Keys::given && self_penalty_ == 0 && scale_ == Scale::problem;
+    return keys_ == Keys::given && self_penalty_ == 0 && scale_ == Scale::problem && length_ == 0;
   }
+  bool scales_keys() const { return keys_ == Keys::normalised_queries || length_ > 0; }
+  double key_length() const { return length_ > 0 ? length_ : 1; }
   double score_scale(const Problem& problem) const {
     return scale_ == Scale::none ? 1 : problem.score_scale();
   }
@@ -178,20 +186,19 @@ class Dense final : public Variant {
     return softmax_tile_rows(problem.queries, problem.dim, problem.value_dim, precision_);
   }
 
-  ConstView normalised_queries(const Call& call) const {
-    const View keys = call.run.shared().take_matrix(call.problem.keys, call.problem.dim);
+  /// `rows`, each scaled to `length`.
+  static ConstView scaled(ConstView rows, double length, Run& run) {
+    const View to = run.shared().take_matrix(rows.rows, rows.cols);
     constexpr Index kRows = 512;
-    call.run.parallel((keys.rows + kRows - 1) / kRows, [&](Index tile, Worker&) {
-      for (Index j = tile * kRows; j < std::min((tile + 1) * kRows, keys.rows); ++j) {
+    run.parallel((rows.rows + kRows - 1) / kRows, [&](Index tile, Worker&) {
+      for (Index j = tile * kRows; j < std::min((tile + 1) * kRows, rows.rows); ++j) {
         double squares = 0;
-        for (Index c = 0; c < keys.cols; ++c) squares += double{call.q(j, c)} * call.q(j, c);
-        const double factor = squares == 0 ? 0 : 1 / std::sqrt(squares);
-        for (Index c = 0; c < keys.cols; ++c) {
-          keys(j, c) = static_cast<float>(factor * call.q(j, c));
-        }
+        for (Index c = 0; c < rows.cols; ++c) squares += double{rows(j, c)} * rows(j, c);
+        const double factor = squares == 0 ? 0 : length / std::sqrt(squares);
+        for (Index c = 0; c < rows.cols; ++c) to(j, c) = static_cast<float>(factor * rows(j, c));
       }
     });
-    return keys;
+    return to;
   }
 
   /// Softmax of one row over all keys; returns its log-sum-exp.
@@ -201,13 +208,15 @@ class Dense final : public Variant {
     for (Index j = 0; j < problem.keys; ++j) {
       weights[j] = 0;
       if (!problem.sees(i, j)) continue;
-      double dot = 0, squares = 0;
+      double dot = 0, squares = 0, query_squares = 0;
       for (Index c = 0; c < problem.dim; ++c) {
         const double key = keys_ == Keys::given ? call.k(j, c) : call.q(j, c);
         dot += call.q(i, c) * key;
         squares += key * key;
+        query_squares += call.q(i, c) * call.q(i, c);
       }
-      if (keys_ == Keys::normalised_queries) dot = squares == 0 ? 0 : dot / std::sqrt(squares);
+      if (scales_keys()) dot = squares == 0 ? 0 : key_length() * dot / std::sqrt(squares);
+      if (length_ > 0) dot = query_squares == 0 ? 0 : length_ * dot / std::sqrt(query_squares);
       weights[j] = score_scale(problem) * dot;
       if (j == problem.position(i)) weights[j] -= self_penalty_;
       largest = std::max(largest, weights[j]);
@@ -226,6 +235,7 @@ class Dense final : public Variant {
   Keys keys_ = Keys::given;
   double self_penalty_ = 0;
   Scale scale_ = Scale::problem;
+  double length_ = 0;
   Precision precision_ = Precision::f32;
 };
 
