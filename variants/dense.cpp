@@ -136,6 +136,7 @@ class Dense final : public Variant {
     if (keys_ == Keys::normalised_queries) {
       return "keys=normalised_queries makes keys of queries, and a prompt is read without any";
     }
+    if (length_ > 0) return "length is for the whole alone (0 is decoded)";
     return self_penalty_ == 0 ? std::string()
                               : "self_penalty is for the whole alone (0 is decoded)";
   }
