@@ -7,13 +7,13 @@
 // With x' = sqrt(scale) x and random directions w, phi(x)^T phi(y) is exp(x' . y') in the mean:
 //   positive:      exp(w . x' - |x'|^2 / 2) / sqrt(features)                    (lemma 1)
 //   hyperbolic:    the same for w and -w, features / 2 directions               (lemma 1)
-//   trigonometric: exp(|x'|^2 / 2) [sin w . x', cos w . x'] / sqrt(features / 2)  (equation 6)
-// and relu is an operation of its own: (relu(w . x') + epsilon) / sqrt(features)  (appendix D).
+//   trigonometric: exp(|x'|^2 / 2) [sin w . x', cos w . x'] / sqrt(features / 2)  (section 2.3)
+// and relu is an operation of its own: (relu(w . x') + epsilon) / sqrt(features)  (section 2.2).
 // Time O(n features (d + e)), a state of features (e + 1) numbers.
 //
 // Directions are Gaussian: orthogonal in blocks of d, each with the length of a Gaussian row
-// (section 2.4), or independent. Regularised ones have length sqrt(d), which leaves a bias that no
-// number of features takes away (theorem 1): an operation too.
+// (section 2.4), or independent. Regularised ones have length sqrt(d) (section 2.3), which leaves a
+// bias that no number of features takes away (theorem 1): an operation too.
 //
 // Different from the paper: exponentials are not stabilised by one maximum over all keys, nor is
 // 1e-4 added to them, which lets later keys into earlier rows; the kernel holds each feature

@@ -12,7 +12,7 @@ namespace subquad {
 /// section 2): Gaussian rows made orthogonal in blocks of `dim`, each with the length of a
 /// Gaussian row of its own.
 Initialiser orthogonal_gaussians();
-/// The same, each row of length sqrt(dim) (regularised, section 4 there): no longer without bias.
+/// The same, each row of length sqrt(dim) (regularised, section 2.3 there): no longer without bias.
 Initialiser orthogonal_of_one_length();
 
 /// Positive features of rows x (the same, lemma 1), whose inner product is exp(root^2 x . y) in the
