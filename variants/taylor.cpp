@@ -100,7 +100,7 @@ class Taylor final : public Variant {
   Index chunk = 64;
 
   void parameters(Parameters& visit) override {
-    visit("width", width, between(0, 256),
+    visit("width", width, between(0, 64),
           "columns that q and k are projected to first; 0: they are taken as they are");
     visit("chunk", chunk, between(1, 4096),
           "rows handled by one matrix product; changes no result");
