@@ -27,7 +27,7 @@
 #include <vector>
 
 #include "kernels/few_keys.h"
-#include "kernels/lone_worker.h"
+#include "kernels/lone_worker-inl.h"
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/segments.h"
@@ -92,7 +92,9 @@ class CompressedStream final : public Stream {
       : stride_(of_keys.stride),
         scale_(static_cast<float>(problem.score_scale())),
         keys_(of_keys, problem.dim),
-        values_(of_values, problem.value_dim) {}
+        values_(of_values, problem.value_dim),
+        tile_rows_(softmax_tile_rows(problem.dim, problem.value_dim)),
+        lone_(softmax_scratch_bytes(tile_rows_, problem.dim, problem.value_dim)) {}
 
   void append(const float* key, const float* value) {
     keys_.append(key);
@@ -104,13 +106,12 @@ class CompressedStream final : public Stream {
     values_.take(place_, token.value);
     place_ = (place_ + 1) % stride_;
     const ConstView keys = keys_.view(), values = values_.view();
-    const Index most = softmax_tile_rows(keys.cols, values.cols);
     KeySpan spans[1];
     KeyPlan plan(keys.rows, spans, {});
     plan.all(0, keys.rows);
-    for (Index begin = 0; begin < token.queries.rows; begin += most) {
-      const Rows rows{begin, std::min(most, token.queries.rows - begin)};
-      Worker worker = worker_.with(softmax_scratch_bytes(rows.count, keys.cols, values.cols));
+    for (Index begin = 0; begin < token.queries.rows; begin += tile_rows_) {
+      const Rows rows{begin, std::min(tile_rows_, token.queries.rows - begin)};
+      Worker worker = lone_.worker();
       streaming_softmax(
           {.q = token.queries, .k = keys, .v = values, .out = token.out, .scale = scale_}, rows,
           plan, nullptr, worker);
@@ -126,7 +127,8 @@ class CompressedStream final : public Stream {
   float scale_;
   CompressedRows keys_, values_;
   Index place_ = 0;  ///< of the next token in its group
-  LoneWorker worker_;
+  Index tile_rows_;  ///< queries that the kernel takes at a time
+  LoneWorker lone_;
 };
 
 class Compressed final : public Variant {

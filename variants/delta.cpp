@@ -27,7 +27,7 @@
 #include "kernels/delta_rule.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
-#include "kernels/sum_of_squares.h"
+#include "kernels/sum_of_squares-inl.h"
 #include "subquad/registry.h"
 
 namespace subquad {

@@ -23,7 +23,7 @@
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
-#include "kernels/scaled_features.h"
+#include "kernels/scaled_features-inl.h"
 #include "subquad/registry.h"
 
 namespace subquad {

@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "kernels/naive-inl.h"
-#include "kernels/scaled_features.h"
-#include "kernels/sum_of_squares.h"
+#include "kernels/scaled_features-inl.h"
+#include "kernels/sum_of_squares-inl.h"
 #include "subquad/registry.h"
 
 namespace subquad {

@@ -25,7 +25,7 @@
 #include "kernels/linear_attention.h"
 #include "kernels/naive-inl.h"
 #include "kernels/random_features.h"
-#include "kernels/sum_of_squares.h"
+#include "kernels/sum_of_squares-inl.h"
 #include "subquad/registry.h"
 
 namespace subquad {

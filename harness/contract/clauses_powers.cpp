@@ -185,6 +185,87 @@ class PlanCheck {
   std::vector<int> planned_;  ///< [queries, keys]: in how many spans and lists of single keys
 };
 
+/// Token by token against the causal forward pass.
+class StreamCheck {
+ public:
+  explicit StreamCheck(const Bench& bench)
+      : bench_(bench),
+        problem_(bench.problem),
+        whole_(bench.run()),
+        tolerance_(tolerance_of(*bench.variant, problem_, bench.inputs)),
+        out_(problem_.queries, problem_.value_dim, 1) {}
+
+  std::optional<std::string> defect() {
+    const auto stream = start();
+    for (Index i = 0; i < problem_.queries; ++i) ask(*stream, i);
+    if (!out_.intact()) return "a step writes more than one row";
+    if (stream->state_bytes() == 0) return "the state is said to hold no bytes";
+    if (auto found = off(0)) return "token by token against the whole: " + *found;
+
+    // A prompt that nothing is asked of; then copies go on, each by itself.
+    const Index prompt = problem_.queries / 2;
+    const auto original = start();
+    for (Index i = 0; i < prompt; ++i) original->step(token(i, {}, {}));
+    const auto copy = original->clone();
+    out_.fill(0);
+    for (Index i = prompt; i < problem_.queries; ++i) ask(*copy, i);
+    if (auto found = off(prompt)) return "after a prompt, by a copy: " + *found;
+    return defect_of_two_queries(*original->clone(), prompt);
+  }
+
+ private:
+  /// Of tokens from `first` on, with each of which two queries ask.
+  std::optional<std::string> defect_of_two_queries(Stream& stream, Index first) {
+    GuardedMatrix queries(2, problem_.dim), answers(2, problem_.value_dim, 1);
+    GuardedMatrix second(problem_.queries, problem_.value_dim);
+    out_.fill(0);
+    for (Index i = first; i < problem_.queries; ++i) {
+      for (const Index row : {0, 1}) {
+        std::copy_n(query(i).data, problem_.dim, queries.view().row(row));
+      }
+      stream.step(token(i, queries.view(), answers.view()));
+      std::copy_n(answers.view().row(0), problem_.value_dim, second.view().row(i));
+      std::copy_n(answers.view().row(1), problem_.value_dim, out_.view().row(i));
+    }
+    if (!answers.intact()) return "a step writes beside the rows of its queries";
+    if (auto found = off(first)) return "the second query at a position: " + *found;
+    out_.assign(second.values());
+    if (auto found = off(first)) return "the first of two queries at a position: " + *found;
+    return std::nullopt;
+  }
+
+  std::unique_ptr<Stream> start() const { return bench_.variant->stream(problem_, bench_.tensors); }
+
+  ConstView query(Index i) const {
+    return {bench_.inputs.q.data() + i * problem_.dim, 1, problem_.dim};
+  }
+  Token token(Index i, ConstView queries, View out) const {
+    const float* const x = bench_.inputs.x.data() + i * problem_.value_dim;
+    return {.queries = queries,
+            .key = bench_.inputs.k.data() + i * problem_.dim,
+            .value = bench_.inputs.v.data() + i * problem_.value_dim,
+            .x = bench_.variant->consumes().x ? x : nullptr,
+            .out = out};
+  }
+  void ask(Stream& stream, Index i) {
+    stream.step(token(i, query(i), out_.view().row_range(i, 1)));
+  }
+
+  /// Where rows from `first` on are not those of the whole.
+  std::optional<std::string> off(Index first) const {
+    std::vector<float> got = out_.values();
+    std::copy_n(whole_.out.begin(), first * problem_.value_dim, got.begin());
+    const std::vector<double> want(whole_.out.begin(), whole_.out.end());
+    return differs(got, want, problem_.value_dim, tolerance_);
+  }
+
+  const Bench& bench_;
+  const Problem& problem_;
+  const Result whole_;
+  double tolerance_;
+  GuardedMatrix out_;
+};
+
 }  // namespace
 
 Verdict plan(const Trial& trial) {
@@ -213,47 +294,7 @@ Verdict stream(const Trial& trial) {
   if (!bench.variant->refuses_stream(problem).empty()) {
     return Verdict::skipped("does not stream with these parameters");
   }
-  const Result whole = bench.run();
-  std::unique_ptr<Stream> stream = bench.variant->stream(problem, bench.tensors);
-  GuardedMatrix out(problem.queries, problem.value_dim, 1);
-  const auto step = [&](Index i, Index rows) {
-    const Index dim = problem.dim;
-    stream->step(
-        {.queries = {bench.inputs.q.data() + i * dim, rows, dim},
-         .key = bench.inputs.k.data() + i * dim,
-         .value = bench.inputs.v.data() + i * problem.value_dim,
-         .x = bench.variant->consumes().x ? bench.inputs.x.data() + i * problem.value_dim : nullptr,
-         .out = out.view().row_range(i, rows)});
-  };
-  const auto off = [&](Index rows) {
-    const double tolerance = tolerance_of(*bench.variant, problem, bench.inputs);
-    const std::vector<double> want(whole.out.begin(), whole.out.end());
-    std::vector<float> got = out.values();
-    // Rows that nobody asked for are not to differ.
-    std::copy_n(whole.out.begin(), rows * problem.value_dim, got.begin());
-    return differs(got, want, problem.value_dim, tolerance);
-  };
-  for (Index i = 0; i < problem.queries; ++i) step(i, 1);
-  if (!out.intact()) return Verdict::broken("a step writes more than one row");
-  if (stream->state_bytes() == 0) return Verdict::broken("the state is said to hold no bytes");
-  if (auto found = off(0)) return Verdict::broken("token by token against the whole: " + *found);
-
-  // A prompt that nothing is asked of, then tokens read by a copy.
-  out.fill(0);
-  const Index prompt = problem.queries / 2;
-  stream = bench.variant->stream(problem, bench.tensors);
-  for (Index i = 0; i < prompt; ++i) step(i, 0);
-  const std::unique_ptr<Stream> original = std::move(stream);
-  stream = original->clone();
-  for (Index i = prompt; i < problem.queries; ++i) step(i, 1);
-  if (auto found = off(prompt)) return Verdict::broken("after a prompt, by a copy: " + *found);
-  if (prompt < problem.queries) {
-    out.fill(0);
-    stream = original->clone();
-    for (Index i = prompt; i < problem.queries; ++i) step(i, 1);
-    if (auto found = off(prompt)) return Verdict::broken("copied twice: " + *found);
-  }
-  return Verdict::kept();
+  return Verdict::unless(StreamCheck(bench).defect());
 }
 
 Verdict prepare(const Trial& trial) {

@@ -129,7 +129,9 @@ constexpr Clause kClauses[] = {
       "Plans are sorted, disjoint and in range, and hold exactly the pairs that sees() says."},
      kEverywhere,
      plan},
-    {{"stream", "Decoding token by token equals the causal forward."},
+    {{"stream",
+      "Decoding token by token equals the causal forward, after a prompt, from a copy, and with "
+      "several queries at a position."},
      kEverywhere,
      stream,
      Clause::Needs::values},

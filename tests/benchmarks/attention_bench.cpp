@@ -11,6 +11,10 @@ void time_square(benchmark::State& state, const char* text, bool causal) {
 
 void linear(benchmark::State& state) { time_square(state, "linear", false); }
 void causal_linear(benchmark::State& state) { time_square(state, "linear", true); }
+void retention(benchmark::State& state) { time_square(state, "retention", true); }
+void gated(benchmark::State& state) { time_square(state, "gated", true); }
+void performer(benchmark::State& state) { time_square(state, "performer(features=128)", false); }
+void delta(benchmark::State& state) { time_square(state, "delta(gate=constant)", true); }
 void by_channel(benchmark::State& state) { time_square(state, "aft(kind=simple)", false); }
 void by_channel_in_band(benchmark::State& state) { time_square(state, "aft(kind=local)", false); }
 void merged_patterns(benchmark::State& state) {
@@ -28,6 +32,10 @@ void linear_lengths(benchmark::internal::Benchmark* bench) {
 }
 BENCHMARK(linear)->Name("linear_attention/full")->Apply(linear_lengths);
 BENCHMARK(causal_linear)->Name("linear_attention/causal")->Apply(linear_lengths);
+BENCHMARK(retention)->Name("linear_attention/one_gate")->Apply(lengths);
+BENCHMARK(gated)->Name("linear_attention/gates")->Apply(lengths);
+BENCHMARK(performer)->Name("linear_attention/scales")->Apply(lengths);
+BENCHMARK(delta)->Name("delta_rule/chunks")->Apply(lengths);
 BENCHMARK(by_channel)->Name("channel_attention/no_bias")->Apply(lengths);
 BENCHMARK(by_channel_in_band)->Name("channel_attention/band")->Apply(lengths);
 BENCHMARK(merged_patterns)->Name("plan_pieces/union")->Apply(lengths);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/linear_attention.h"
+#include "kernels/lone_worker-inl.h"
 
 namespace subquad {
 namespace {
@@ -28,14 +29,17 @@ class LinearStream final : public Stream {
         norms_(static_cast<std::size_t>(features_)),
         scales_(static_cast<std::size_t>(scale_count()), kNoScale),
         gates_(static_cast<std::size_t>(forgetting_ ? forgetting_->width(features_) : 0)),
-        key_(norms_.size()) {
-    reserve(1);
-  }
+        key_(norms_.size()),
+        query_(norms_.size()),
+        mixed_(static_cast<std::size_t>(columns_)),
+        lone_(std::max(map_->scratch_bytes(1, dim_),
+                       forgetting_ ? forgetting_->scratch_bytes(1, features_) : 0)) {}
 
   void step(const Token& token) override {
     forget(token);
     T log = 0;
-    map_->map_keys({token.key, 1, dim_}, read_, {key_.data(), 1, features_}, &log, worker());
+    Worker worker = lone_.worker();
+    map_->map_keys({token.key, 1, dim_}, read_, {key_.data(), 1, features_}, &log, worker);
     scale_key(log);
     for (Index f = 0; f < features_; ++f) {
       T* const sums = sums_.data() + f * columns_;
@@ -63,24 +67,6 @@ class LinearStream final : public Stream {
     return scale == FeatureScale::none ? 0 : scale == FeatureScale::row ? 1 : features_;
   }
 
-  void reserve(Index queries) {
-    std::size_t bytes = map_->scratch_bytes(queries, dim_);
-    if (forgetting_) bytes = std::max(bytes, forgetting_->scratch_bytes(1, features_));
-    bytes += kArenaAlignment;
-    if (scratch_.size() < bytes) scratch_.resize(bytes);
-    queries_.resize(std::max(queries_.size(), static_cast<std::size_t>(queries * features_)));
-    logs_.resize(std::max(logs_.size(), static_cast<std::size_t>(queries)));
-    mixed_.resize(static_cast<std::size_t>(columns_));
-  }
-
-  Worker& worker() {
-    void* memory = scratch_.data();
-    std::size_t space = scratch_.size();
-    std::align(kArenaAlignment, space - kArenaAlignment, memory, space);
-    worker_.scratch = Arena(static_cast<std::byte*>(memory), space);
-    return worker_;
-  }
-
   void scale_feature(Index feature, T factor) {
     if (factor == 1) return;
     T* const sums = sums_.data() + feature * columns_;
@@ -92,8 +78,9 @@ class LinearStream final : public Stream {
     if (!forgetting_) return;
     const Index width = static_cast<Index>(gates_.size());
     const Index x_columns = token.x == nullptr ? 0 : columns_;
+    Worker worker = lone_.worker();
     forgetting_->log_gates({token.key, 1, dim_}, {token.x, token.x == nullptr ? 0 : 1, x_columns},
-                           read_, {gates_.data(), 1, width}, worker());
+                           read_, {gates_.data(), 1, width}, worker);
     for (Index f = 0; f < features_; ++f) scale_feature(f, std::exp(gates_[width == 1 ? 0 : f]));
   }
 
@@ -116,13 +103,15 @@ class LinearStream final : public Stream {
     }
   }
 
+  /// One query after the other: rows of a map are at consecutive positions, and these are at one.
   void ask(const Token& token) {
-    const Index count = token.queries.rows;
-    if (count == 0) return;
-    reserve(count);
-    map_->map_queries(token.queries, read_ - 1, {queries_.data(), count, features_}, logs_.data(),
-                      worker());
-    for (Index i = 0; i < count; ++i) answer(queries_.data() + i * features_, token.out.row(i));
+    for (Index i = 0; i < token.queries.rows; ++i) {
+      T log = 0;
+      Worker worker = lone_.worker();
+      map_->map_queries(token.queries.row_range(i, 1), read_ - 1, {query_.data(), 1, features_},
+                        &log, worker);
+      answer(query_.data(), token.out.row(i));
+    }
   }
 
   void answer(T* query, float* out) {
@@ -157,10 +146,8 @@ class LinearStream final : public Stream {
   Index read_ = 0;
   std::vector<T> sums_, norms_;  ///< [features, value_dim], [features]
   std::vector<T> scales_;        ///< logarithms that sums are to be multiplied by the power of
-  std::vector<T> gates_, key_;
-  std::vector<T> queries_, logs_, mixed_;  ///< of the queries of one token
-  std::vector<std::byte> scratch_;
-  Worker worker_;
+  std::vector<T> gates_, key_, query_, mixed_;  ///< of one token
+  LoneWorker lone_;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "kernels/product-inl.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
-#include "kernels/sum_of_squares.h"
+#include "kernels/sum_of_squares-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace subquad {

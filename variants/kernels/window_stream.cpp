@@ -2,22 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
 
 #include "kernels/streaming_softmax.h"
 
 namespace subquad {
-
-TileScratch::TileScratch(std::size_t bytes)
-    : bytes_(bytes),
-      memory_(std::make_unique_for_overwrite<std::byte[]>(bytes + kArenaAlignment)) {}
-
-Arena TileScratch::arena() const {
-  void* memory = memory_.get();
-  std::size_t space = bytes_ + kArenaAlignment;
-  std::align(kArenaAlignment, bytes_, memory, space);
-  return {static_cast<std::byte*>(memory), bytes_};
-}
 
 WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Precision precision)
     : window_(window),
@@ -28,7 +16,7 @@ WindowStream::WindowStream(const Problem& problem, const TokenWindow& window, Pr
       sinks_(std::min(window.sinks, problem.keys)),
       ring_(std::min((window.reach + 1) * window.dilation, problem.keys)),
       tile_rows_(softmax_tile_rows(dim_, value_dim_, precision)),
-      scratch_(softmax_scratch_bytes(tile_rows_, dim_, value_dim_, precision)) {
+      lone_(softmax_scratch_bytes(tile_rows_, dim_, value_dim_, precision)) {
   keys_.resize(static_cast<std::size_t>((sinks_ + ring_) * dim_));
   values_.resize(static_cast<std::size_t>((sinks_ + ring_) * value_dim_));
 }
@@ -56,7 +44,7 @@ void WindowStream::attend(ConstView queries, Index own, View out) {
   // A ring that comes round is a multiple of the dilation, so tokens that far apart stay so in it.
   if (own >= sinks_) plan.all(sinks_ + (own - sinks_) % window_.dilation, kept, window_.dilation);
 
-  Worker worker{.scratch = scratch_.arena(), .executed = {}};
+  Worker worker = lone_.worker();
   streaming_softmax({.q = queries,
                      .k = {keys_.data(), kept, dim_},
                      .v = {values_.data(), kept, value_dim_},

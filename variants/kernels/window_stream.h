@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/lone_worker-inl.h"
 #include "subquad/precision.h"
 #include "subquad/variant.h"
 
@@ -15,18 +16,6 @@ struct TokenWindow {
   Index sinks = 0;
   Index reach = 0;
   Index dilation = 1;
-};
-
-/// Memory for a tile of the kernel; what it holds is nobody's, so a copy has its own, unwritten.
-class TileScratch {
- public:
-  explicit TileScratch(std::size_t bytes);
-  TileScratch(const TileScratch& other) : TileScratch(other.bytes_) {}
-  Arena arena() const;
-
- private:
-  std::size_t bytes_;
-  std::unique_ptr<std::byte[]> memory_;
 };
 
 /// Decoder of a softmax over a window of tokens. The last (reach + 1) * dilation keys and values
@@ -56,7 +45,7 @@ class WindowStream final : public Stream {
   Index read_ = 0;
   std::vector<float> keys_, values_;  ///< [sinks + ring, dim], [sinks + ring, value_dim]
   Index tile_rows_;                   ///< queries that the kernel takes at a time
-  TileScratch scratch_;               ///< made with the stream, so that steps allocate nothing
+  LoneWorker lone_;
 };
 
 }  // namespace subquad
