@@ -156,32 +156,35 @@ class BestRank::Call {
     });
   }
 
-  /// Twice, because once leaves what cancelled (Giraud, Langou and Rozloznik 2005). Rows that
-  /// depend on others become zero: they add nothing, now or later.
+  /// Twice, because what is left after cancellation is not orthogonal (Giraud, Langou and Rozloznik
+  /// 2005). Rows that depend on others become zero: they add nothing, now or later.
   void orthonormalise(ConstDoubles before, Doubles rows, Doubles memory) {
     const std::size_t mark = run_.shared().used();
     const std::span<double> sizes = run_.shared().take<double>(rows.rows);
     for (Index i = 0; i < rows.rows; ++i) sizes[i] = vector(rows, i).norm();
-    for (int pass = 0; pass < 2 && before.rows > 0; ++pass) {
-      const Doubles overlaps = memory.col_range(0, before.rows);
-      in_tiles(run_, before.rows, [&](Index begin, Index count, Worker& worker) {
-        multiply_transposed(rows, before.row_range(begin, count), overlaps.col_range(begin, count),
-                            worker);
-      });
-      in_tiles(run_, rows.cols, [&](Index begin, Index count, Worker& worker) {
-        subquad::multiply(overlaps, before.col_range(begin, count), rows.col_range(begin, count),
-                          worker, -1, true);
-      });
-    }
-    for (Index i = 0; i < rows.rows; ++i) {
-      auto row = vector(rows, i);
-      for (int pass = 0; pass < 2; ++pass) {
+    for (int pass = 0; pass < 2; ++pass) {
+      if (before.rows > 0) project_out(before, rows, memory.col_range(0, before.rows));
+      for (Index i = 0; i < rows.rows; ++i) {
+        auto row = vector(rows, i);
         for (Index j = 0; j < i; ++j) row -= row.dot(vector(rows, j)) * vector(rows, j);
+        const double left = row.norm();
+        row *= left <= kDependent * sizes[i] ? 0 : 1 / left;
+        sizes[i] = 1;
       }
-      const double left = row.norm();
-      row *= left <= kDependent * sizes[i] ? 0 : 1 / left;
     }
     run_.shared().rewind(mark);
+  }
+
+  /// Takes the span of orthonormal rows `before` out of `rows`.
+  void project_out(ConstDoubles before, Doubles rows, Doubles overlaps) {
+    in_tiles(run_, before.rows, [&](Index begin, Index count, Worker& worker) {
+      multiply_transposed(rows, before.row_range(begin, count), overlaps.col_range(begin, count),
+                          worker);
+    });
+    in_tiles(run_, rows.cols, [&](Index begin, Index count, Worker& worker) {
+      subquad::multiply(overlaps, before.col_range(begin, count), rows.col_range(begin, count),
+                        worker, -1, true);
+    });
   }
 
   const BestRank& shape_;

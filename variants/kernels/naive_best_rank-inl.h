@@ -20,9 +20,10 @@ inline RowMajor<double> naive_softmax_matrix(const ReferenceCall& call) {
 }
 
 /// By a singular value decomposition, cut off after the `rank` largest singular values and those
-/// that equal the last of them to 1e-6.
+/// that equal the last of them to 1e-6. By Jacobi's method: Eigen's divide and conquer (3.4)
+/// returns wrong vectors where many singular values nearly coincide.
 inline RowMajor<double> naive_best_rank(const RowMajor<double>& matrix, Index rank) {
-  const Eigen::BDCSVD<Eigen::MatrixXd> svd(matrix, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(matrix, Eigen::ComputeThinU | Eigen::ComputeThinV);
   const Eigen::VectorXd& values = svd.singularValues();
   Index kept = std::min(rank, values.size());
   while (kept < values.size() && values(kept) >= values(kept - 1) * (1 - 1e-6)) ++kept;
