@@ -11,6 +11,7 @@
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
 #include "measuring/arithmetic.h"
+#include "measuring/attention_figures.h"
 #include "measuring/errors.h"
 #include "measuring/memory_pass.h"
 #include "measuring/own_process.h"
@@ -78,6 +79,7 @@ struct PointMeasurement::Impl {
     record.executed_multiply_adds = executed.multiply_adds;
     record.executed_exponentials = executed.exponentials;
     record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
+    record.negative_denominators = executed.negative_denominators;
     if (!record.cost_exact && executed.multiply_adds > 0) {
       // No kernel is asked for more than it does.
       record.useful_multiply_adds = std::min(record.useful_multiply_adds, executed.multiply_adds);
@@ -106,6 +108,11 @@ struct PointMeasurement::Impl {
     errors = errors_against(*target, output, input, problem, mass);
     record.target_error = std::move(errors.figures);
     record.target_error_deviation = std::move(errors.deviations);
+  }
+
+  /// Of the input; asked of one point of a group.
+  void take_attention() {
+    if (single.spectrum > 0) add_attention_figures(input, problem, single.spectrum, record);
   }
 
   void take_arithmetic() {
@@ -192,6 +199,7 @@ void PointMeasurement::check() {
   my.record.reason = my.doubt();
   my.record.status = my.record.reason.empty() ? Status::ok : Status::mistrusted;
   my.take_errors();
+  my.take_attention();
   my.prepare_timing();
 }
 

@@ -19,8 +19,8 @@ namespace subquad {
 /// about 1e-8 s_1 in any norm. Otherwise block Krylov iteration (Musco and Musco 2015,
 /// arXiv:1504.05477, algorithm 2): from kSpare more random rows than the rank, a basis of the
 /// blocks X, X G, X G^2, ..., kBlocks of them (G the smaller Gram matrix), orthonormalised block by
-/// block, and in it the best directions (Rayleigh and Ritz); these start a second round (kRounds),
-/// which reaches further than one of twice the blocks would in the same memory. The squared norm
+/// block, and in it the best directions (Rayleigh and Ritz); these start another round, kRounds in all,
+/// in the same memory. The squared norm
 /// that is captured falls short of the best by less than 1e-6 of it. Ties are then kept as far as
 /// the basis holds them.
 class BestRank {
@@ -40,7 +40,7 @@ class BestRank {
 
  private:
   static constexpr Index kBlocks = 5;
-  static constexpr Index kRounds = 2;
+  static constexpr Index kRounds = 3;
   static constexpr Index kSpare = 8;
   class Call;
 
