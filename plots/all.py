@@ -2,6 +2,7 @@
 """Every figure of a run, in one process."""
 
 import common
+import error_vs_budget
 import error_vs_time
 import memory_vs_length
 import time_vs_length
@@ -10,7 +11,8 @@ import time_vs_length
 def draw(frame, out, _=None):
     # Points measured for their memory alone have no times to draw.
     timed = (frame["time"] > 0).any()
-    figures = (time_vs_length, memory_vs_length, error_vs_time) if timed else (memory_vs_length,)
+    figures = (time_vs_length, error_vs_time) if timed else ()
+    figures += memory_vs_length, error_vs_budget
     return [path for figure in figures for path in figure.draw(frame, out)]
 
 
