@@ -2,6 +2,7 @@
 """Every figure of a run, in one process."""
 
 import common
+import error_vs_budget
 import error_vs_time
 import memory_vs_length
 import state_vs_context
@@ -12,7 +13,7 @@ import token_time_vs_context
 def draw(frame, out, _=None):
     # Points measured for their memory alone have no times to draw.
     timed = frame[frame["time"] > 0]["direction"].unique()
-    figures = [memory_vs_length, state_vs_context]
+    figures = [memory_vs_length, state_vs_context, error_vs_budget]
     if "forward" in timed:
         figures += [time_vs_length, error_vs_time]
     if "decode" in timed:

@@ -158,7 +158,8 @@ def row_of(seeds, shape):
     errors = figure_of([r["error"].get(HEADLINE, []) for r in done], over_heads)
     memory = [sum(r[f"{part}_bytes"] for part in MEMORY_PARTS) for r in done]
     return {
-        "variant": first["variant"], "family": first["family"], "target": first["target"],
+        "variant": first["variant"], "resolved": first["resolved"],
+        "family": first["family"], "target": first["target"],
         "input": first["input"], "keys": first["problem"]["keys"],
         "direction": first["direction"], "causal": first["problem"]["causal"],
         "threads": first["threads"],

@@ -5,6 +5,7 @@ import contextlib
 import io
 import itertools
 import json
+import math
 import os
 import pathlib
 import random
@@ -14,6 +15,7 @@ import unittest
 
 import attention_matrix
 import common
+import error_vs_budget
 import error_vs_time
 import matplotlib.image
 import numpy
@@ -22,7 +24,7 @@ import numpy
 def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **problem):
     shape = {"queries": 64, "keys": 64, "dim": 8, "value_dim": 8, "causal": False,
              "first_query": 0, "scale": 0}
-    return {"schema": common.RECORD_SCHEMA, "variant": variant, "family": variant.split("(")[0], "build": build,
+    return {"schema": common.RECORD_SCHEMA, "variant": variant, "resolved": variant, "family": variant.split("(")[0], "build": build,
             "target": "restriction", "input": "gaussian", "problem": shape | problem, "batch": 1,
             "heads": 2, "key_heads": 2, "threads": 1, "seed": seed, "direction": "forward", "state_bytes": 0,
             "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},
@@ -91,6 +93,70 @@ class Frontier(unittest.TestCase):
 
     def test_of_nothing(self):
         self.assertEqual(error_vs_time.pareto_frontier([], []), [])
+
+
+class Budgets(unittest.TestCase):
+    def frame(self, variants, **columns):
+        """One row each; the error is a tenth of the row's place."""
+        rows = [{"variant": text, "resolved": text, "family": text.split("(")[0],
+                 "target": "exact" if text == "dense" else "oracle", "input": "gaussian",
+                 "shape": "one head", "keys": 64, "causal": False, "threads": 1, "status": "ok",
+                 "time": float("nan"), "error": (i + 1) / 10, "error_low": (i + 1) / 20,
+                 "error_high": (i + 1) / 5} for i, text in enumerate(variants)]
+        return common.pandas.DataFrame(rows).assign(**columns)
+
+    def budgets(self, variants):
+        return {label: [None if math.isnan(b) else b for b in points["budget"]]
+                for label, points in error_vs_budget.families_of(self.frame(variants))}
+
+    def test_budget_is_the_number_that_varies(self):
+        self.assertEqual(self.budgets(["topk(keys=16,mass=1)", "topk(keys=4,mass=1)", "mean"]),
+                         {"topk (keys)": [16, 4], "mean": [None]})
+
+    def test_numbers_that_vary_together_are_added(self):
+        self.assertEqual(self.budgets(["s(keys=8,rank=8,a=3)", "s(keys=16,rank=32,a=3)"]),
+                         {"s (keys + rank)": [16, 48]})
+
+    def test_choices_are_families_of_their_own(self):
+        self.assertEqual(self.budgets(["lin(rank=8,kind=a)", "lin(rank=9,kind=a)",
+                                       "lin(rank=8,kind=b)"]),
+                         {"lin a (rank)": [8, 9], "lin b": [None]})
+
+    def test_mixtures_have_none(self):
+        self.assertEqual(self.budgets(["heads(a(k=1),b)", "heads(a(k=2),b)"]),
+                         {"heads": [None, None]})
+
+    def test_draws_curves_levels_and_the_floor(self):
+        frame = self.frame(["dense", "topk(keys=4)", "topk(keys=2)", "mean"])
+        figure = error_vs_budget.draw_figure(frame, common.Looks(frame), "not causal")
+        axes, = figure.axes
+        drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()]
+        self.assertIn(([2, 4], [0.3, 0.2]), [(x, [round(y, 9) for y in ys]) for x, ys in drawn])
+        levels = {ys[0] for x, ys in drawn if list(x) == [0, 1]}
+        self.assertEqual({round(level, 9) for level in levels}, {0.1, 0.4})
+        self.assertEqual(len(axes.collections), 1)  # the range over heads
+        self.assertEqual({text.get_text() for text in axes.texts} - {""},
+                         {"topk (keys)", "mean", error_vs_budget.FLOOR})
+
+    def test_operations_and_what_did_not_end_well_are_left_out(self):
+        frame = self.frame(["a(k=1)", "a(k=2)", "b(k=1)", "b(k=2)"])
+        frame.loc[frame["family"] == "b", "target"] = "operation"
+        self.assertEqual(list(error_vs_budget.shown(frame)["family"]), ["a", "a"])
+        self.assertFalse(error_vs_budget.has_budgets(frame[frame["family"] == "b"]))
+        frame.loc[1, "status"] = "refused"
+        self.assertFalse(error_vs_budget.has_budgets(frame))
+
+    def test_a_panel_for_each_input_and_length(self):
+        variants = ["a(k=1)", "a(k=2)"]
+        frame = common.pandas.concat([self.frame(variants, keys=n, input=text)
+                                      for text in ("one", "two") for n in (64, 128)])
+        figure = error_vs_budget.draw_figure(frame, common.Looks(frame), "not causal")
+        titles = [axes.get_title(loc="left") for axes in figure.axes]
+        self.assertEqual(titles, [f"n = {n}, {text}: one head" for text in ("one", "two")
+                                  for n in (64, 128)])
+        boxes = [axes.get_position().extents for axes in figure.axes]
+        for a, b in itertools.combinations(boxes, 2):
+            self.assertEqual(common.overlap(a, b), 0)
 
 
 class Labels(unittest.TestCase):
@@ -214,7 +280,8 @@ class Records(unittest.TestCase):
 
 @unittest.skipUnless("SUBQUAD_FIGURES" in os.environ, "no figures were drawn")
 class Figures(unittest.TestCase):
-    NAMES = ["time_vs_length", "memory_vs_length", "error_vs_time"]
+    OF_ALL = ["time_vs_length", "memory_vs_length", "error_vs_time"]
+    NAMES = OF_ALL + ["error_vs_budget"]
 
     def setUp(self):
         self.folder = pathlib.Path(os.environ["SUBQUAD_FIGURES"])
@@ -226,7 +293,7 @@ class Figures(unittest.TestCase):
     def test_pictures_show_the_curves(self):
         # The synthetic run's families have six colours among them, and dense is black; `mean`, which
         # has the seventh, takes no memory and is absent from that figure.
-        for name in self.NAMES:
+        for name in self.OF_ALL:
             picture = matplotlib.image.imread(self.folder / f"{name}.png")[..., :3]
             parts = (picture * 255).round().astype(int)
             shown = parts[..., 0] * 0x10000 + parts[..., 1] * 0x100 + parts[..., 2]

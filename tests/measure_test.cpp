@@ -117,6 +117,37 @@ TEST_F(Measure, AVariantThatIsNoSoftmaxHasNoDroppedMass) {
   }
 }
 
+TEST_F(Measure, RowsWithNegativeSumsOfWeightsAreCounted) {
+  load_probes();
+  for (const int threads : {1, 2}) {
+    Experiment e = single("probe_negative");
+    e.threads = {threads};
+    // 21 of 61 rows, in two sequences of two heads.
+    EXPECT_EQ(measured(e).negative_denominators, 21 * 4);
+  }
+  EXPECT_EQ(measured(single("dense")).negative_denominators, 0);
+  const Experiment e = single("dense");
+  EXPECT_EQ(
+      blank_record(e, make_input_of(e), problem_of(e, make_input_of(e))).negative_denominators, -1);
+}
+
+TEST_F(Measure, AttentionFiguresAreTakenWhereTheyAreAskedFor) {
+  Experiment e = single("mean");
+  EXPECT_TRUE(measured(e).attention_figures.empty());
+  EXPECT_EQ(measured(e).attention_rows, 0);
+  e.spectrum = 20;
+  const Record record = measured(e);
+  EXPECT_EQ(record.attention_rows, 20);
+  for (const double rank : record.attention_figures.at("effective_rank")) {
+    EXPECT_GT(rank, 1);
+    EXPECT_LT(rank, 20);
+  }
+  // They belong to the input.
+  Experiment other = single("local(radius=2)");
+  other.spectrum = 20;
+  EXPECT_EQ(measured(other).attention_figures, record.attention_figures);
+}
+
 TEST_F(Measure, ABoundOfTheWorkIsNoMoreThanWhatWasDone) {
   Experiment e = single("lsh(rounds=1,bucket=8)");
   Record declared = blank_record(e, make_input_of(e), problem_of(e, make_input_of(e)));

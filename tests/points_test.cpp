@@ -131,6 +131,25 @@ TEST(Inputs, OfDecodingHaveSequencesOfOneLength) {
   std::filesystem::remove(path);
 }
 
+TEST(SinglePoint, AsksForTheInputsFiguresOnce) {
+  Experiment e = experiment();
+  e.spectrum = 64;
+  e.anchor_max_length = 64;
+  const std::vector<Group> groups = groups_of(e);
+  const auto asked = [&](const Group& group) {
+    std::vector<Index> all;
+    for (const Expression& variant : group.variants) {
+      all.push_back(single_point(e, group, variant).spectrum);
+    }
+    return all;
+  };
+  EXPECT_THAT(asked(groups[0]), testing::ElementsAre(64, 0, 0));  // the anchor
+  EXPECT_THAT(asked(groups[1]), testing::ElementsAre(64, 0));     // there is none
+  // So nothing else has to be measured again when it is asked for.
+  e.anchor_max_length = 0;
+  EXPECT_EQ(key(e), key(experiment()));
+}
+
 TEST(PointKey, ChangesWithWhatDefinesThePoint) {
   const std::string original = key(experiment());
   Experiment e = experiment();

@@ -27,6 +27,9 @@ Record sample() {
                     .scale = 0.1};
   record.seed = 0xFFFFFFFFFFFFFFFFu;
   record.error = {{"relative_error", {0.1, 1.0 / 3}}, {"cosine", {}}};
+  record.attention_figures = {{"effective_rank", {12.5, 3}}};
+  record.attention_rows = 5;
+  record.negative_denominators = 4;
   record.rounds = {{0, 1234.5, 99, 7, 1.7e9 + 0.123456}, {1, 1e-3, 0, 1, 0}};
   record.scratch_bytes = std::uint64_t{1} << 53;
   record.cost_exact = false;

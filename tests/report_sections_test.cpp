@@ -71,6 +71,70 @@ TEST(ReportSections, FitAPage) {
   EXPECT_LE(longest_line(text_of(rich_run(), {.budget = Budget{0.5, 0x1p20}})), 120u);
 }
 
+TEST(ReportSections, NegativeSumsOfWeightsAreSaidInEveryFormat) {
+  Record some = make_record("features", "estimator", {1e6}, {4e6});
+  some.negative_denominators = 12;  // 4 heads of 512 rows
+  Record none = make_record("others", "estimator", {1e6}, {4e6});
+  none.negative_denominators = 0;
+  const std::vector<Record> records = {make_anchor({4e6}), some, none};
+  const std::string note =
+      "12 of 2048 output rows have weights that sum to less than 0: they are no averages";
+  for (const ReportFormat format :
+       {ReportFormat::text, ReportFormat::markdown, ReportFormat::latex}) {
+    const std::string text = report(records, {.format = format});
+    EXPECT_THAT(text, HasSubstr(note));
+    EXPECT_EQ(text.find("output rows"), text.rfind("output rows"));
+  }
+  const auto rows = nlohmann::json::parse(report(records, {.format = ReportFormat::json}))
+                        .at("tables")
+                        .at(0)
+                        .at("rows");
+  for (const auto& row : rows) {
+    if (row.at("variant") == "dense") {
+      EXPECT_TRUE(row.at("negative_denominators").is_null());
+      EXPECT_TRUE(row.at("output_rows").is_null());
+    } else {
+      EXPECT_EQ(row.at("negative_denominators"), row.at("variant") == "features" ? 12 : 0);
+      EXPECT_EQ(row.at("output_rows"), 2048);
+    }
+  }
+  const std::string csv = report(records, {.format = ReportFormat::csv});
+  EXPECT_THAT(
+      csv, AllOf(HasSubstr(",negative_denominators,1,,12\n"),
+                 HasSubstr(",negative_denominators,1,,0\n"), HasSubstr(",output_rows,1,,2048\n")));
+}
+
+TEST(ReportSections, AttentionFiguresAreOfTheInput) {
+  Record anchor = make_anchor({4e6});
+  anchor.batch = 1;
+  anchor.attention_figures = {
+      {"effective_rank", {40, 10, 20, 30}}, {"rank_90", {4, 1, 2, 3}}, {"rank_99", {8, 5, 6, 7}}};
+  anchor.attention_rows = 256;
+  const std::vector<Record> records = {anchor, make_record("r", "restriction", {1e6}, {4e6})};
+  const std::string text = text_of(records);
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("What the attention matrices are like"), HasSubstr("25.0 [10.0 40.0]"),
+                  HasSubstr("2.50 [1.00 4.00]"), HasSubstr("6.50 [5.00 8.00]"),
+                  HasSubstr("~256 of 512"), Not(HasSubstr("head 2"))));
+  const std::string details = text_of(records, {.details = true});
+  EXPECT_THAT(details,
+              AllOf(HasSubstr("25.0 [10.0 40.0]"), HasSubstr("head 2"), HasSubstr("head 3")));
+  EXPECT_LE(longest_line(details), 120u);
+  EXPECT_THAT(report(records, {.format = ReportFormat::markdown}),
+              AllOf(HasSubstr("| heads |  n |"), HasSubstr("25.0 \\[10.0 40.0\\]")));
+  EXPECT_THAT(report(records, {.format = ReportFormat::latex}), HasSubstr("25.0 {[}10.0 40.0{]}"));
+  const auto attention = nlohmann::json::parse(report(records, {.format = ReportFormat::json}))
+                             .at("tables")
+                             .at(0)
+                             .at("attention");
+  EXPECT_EQ(attention.at("query_rows"), 256);
+  EXPECT_EQ(attention.at("effective_rank").at("median"), 25);
+  EXPECT_EQ(attention.at("rank_99").at("high"), 8);
+  EXPECT_THAT(report(records, {.format = ReportFormat::csv}),
+              HasSubstr(",attention_effective_rank,1,head 1,10\n"));
+  EXPECT_THAT(text_of({make_anchor({4e6})}), Not(HasSubstr("attention matrices")));
+}
+
 TEST(ReportSections, MarksStandBeforeNamesAndNotesSayWhy) {
   const std::string text = text_of(rich_run());
   EXPECT_THAT(text, AllOf(HasSubstr("\n*  dense "), HasSubstr("\n*  local(radius=16) "),

@@ -41,6 +41,10 @@ struct Experiment {
   bool pin = false;             ///< bind each point's threads to processors
   double min_time_s = 0.05;     ///< of one timing pass
   Index reference_rows = 256;   ///< query rows per head that errors are taken over, at the most
+  /// Query rows per head, at the most, of the exact attention whose singular values are taken, once
+  /// per group; 0: none.
+  Index spectrum = 0;
+  static constexpr Index kMostSpectrumRows = 8192;
   double time_limit_s = 300;    ///< of one point
   std::uint64_t memory_limit_bytes = 0;  ///< of one point; 0: three quarters of what is free
 

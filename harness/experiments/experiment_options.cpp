@@ -253,6 +253,10 @@ std::vector<ExperimentOption> make_options() {
       real({"min-time", "SECONDS", "of one timing pass"}, &E::min_time_s, 0, 60),
       integer({"reference-rows", "N", "query rows per head that errors are taken over, at most"},
               &E::reference_rows, 1, kMany),
+      integer({"spectrum", "N",
+               "query rows per head whose exact attention's singular values are taken, at most (0: "
+               "none)"},
+              &E::spectrum, 0, E::kMostSpectrumRows),
       real({"time-limit", "SECONDS", "of one point"}, &E::time_limit_s, 0.1, 1e6),
       {{"memory-limit", "BYTES", "of one point, as 8GiB (0: three quarters of what is free)"},
        set_memory_limit,

@@ -158,6 +158,9 @@ Experiment single_point(const Experiment& experiment, const Group& group,
   single.causal_as_trained = false;
   single.threads = {group.threads};
   single.seeds = {group.seed};
+  // What belongs to the input is taken once, with the first point, which is the anchor if any is.
+  const bool first = !group.variants.empty() && variant.text() == group.variants.front().text();
+  if (!first) single.spectrum = 0;
   return single;
 }
 

@@ -31,8 +31,8 @@ void check_modes(const Experiment& experiment);
 /// All groups of an experiment, in the order in which they are measured.
 std::vector<Group> groups_of(const Experiment& experiment);
 
-/// The experiment of a single point: every list holds one element. Each function below takes such
-/// a one.
+/// The experiment of a single point: every list holds one element, and what belongs to the input
+/// (`spectrum`) is asked of the group's first variant alone. Each function below takes such a one.
 Experiment single_point(const Experiment& experiment, const Group& group,
                         const Expression& variant);
 

@@ -10,6 +10,7 @@
 #include "experiments/points.h"
 #include "layers/drawn_tensors.h"
 #include "measuring/arithmetic.h"
+#include "measuring/attention_figures.h"
 #include "measuring/errors.h"
 #include "measuring/memory_pass.h"
 #include "measuring/own_process.h"
@@ -127,6 +128,11 @@ struct PointMeasurement::Impl {
     record.target_error_deviation = std::move(errors.deviations);
   }
 
+  /// Of the input; asked of one point of a group.
+  void take_attention() {
+    if (single.spectrum > 0) add_attention_figures(input, problem, single.spectrum, record);
+  }
+
   void take_arithmetic() {
     const ArithmeticCheck check =
         check_arithmetic(*layer, input, single.seeds.front(), record.decoded_tokens);
@@ -217,6 +223,7 @@ void PointMeasurement::check() {
   my.record.reason = my.doubt();
   my.record.status = my.record.reason.empty() ? Status::ok : Status::mistrusted;
   my.take_errors();
+  my.take_attention();
   my.prepare_timing();
 }
 

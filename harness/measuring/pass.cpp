@@ -27,6 +27,7 @@ class ForwardPass final : public Pass {
     record.executed_multiply_adds = executed.multiply_adds;
     record.executed_exponentials = executed.exponentials;
     record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
+    record.negative_denominators = executed.negative_denominators;
     record.scratch_bytes = executor_.arena().high_water;
     record.threads_used = executor_.threads_used();
   }

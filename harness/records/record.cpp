@@ -105,6 +105,8 @@ void visit_fields(Visit& visit, R& record) {
   visit("arithmetic_queries", record.arithmetic_queries);
   visit("error_deviation", record.error_deviation);
   visit("target_error_deviation", record.target_error_deviation);
+  visit("attention_figures", record.attention_figures);
+  visit("attention_rows", record.attention_rows);
   visit("draws", record.draws);
   visit("rounds", record.rounds);
   visit("setup_ns", record.setup_ns);
@@ -116,6 +118,7 @@ void visit_fields(Visit& visit, R& record) {
   visit("executed_multiply_adds", record.executed_multiply_adds);
   visit("executed_exponentials", record.executed_exponentials);
   visit("executed_bf16_multiply_adds", record.executed_bf16_multiply_adds);
+  visit("negative_denominators", record.negative_denominators);
   visit("exponential_flops", record.exponential_flops);
   visit("memory_bytes_per_s", record.memory_bytes_per_s);
   visit("roofline", record.roofline);

@@ -97,6 +97,10 @@ struct Record {
   /// Standard error of those figures in `error` and `target_error` that are estimated from a sample
   /// of query rows, where it is known; by metric, per (sequence, head).
   HeadFigures error_deviation, target_error_deviation;
+  /// Of the exact attention matrices, whatever the variant, by the keys of attention_figures.h and
+  /// per (sequence, head); on one record of a group where the experiment asks for them.
+  HeadFigures attention_figures;
+  std::int64_t attention_rows = 0;  ///< query rows per head that those are of, at the most
   std::vector<Draw> draws;  ///< beyond the first, which `error` is of; empty if nothing is random
   std::vector<Round> rounds;
   double setup_ns = 0;    ///< drawing tensors, allocating
@@ -105,6 +109,9 @@ struct Record {
   bool cost_exact = true;
   double executed_multiply_adds = 0, executed_exponentials = 0;
   double executed_bf16_multiply_adds = 0;  ///< those of all that matrix units did in bf16
+  /// Output rows of that pass whose weights summed to less than 0, over sequences and heads; -1 not
+  /// taken.
+  double negative_denominators = -1;
   double exponential_flops = 0;   ///< flops at float32 peak that take as long as an exponential
   double memory_bytes_per_s = 0;  ///< at which compulsory bytes can be read
   Roofline roofline;

@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "measuring/attention_figures.h"
 #include "measuring/metrics.h"
 #include "measuring/roofline.h"
 #include "report/render.h"
@@ -48,6 +49,9 @@ class Lines {
 std::string_view unit_of(const std::string& key) {
   for (const Metric& metric : metrics()) {
     if (metric.key == key) return metric.unit;
+  }
+  for (const AttentionFigure& figure : attention_figures()) {
+    if (figure.key == key) return figure.unit;
   }
   return "";
 }
@@ -101,6 +105,7 @@ void add_record(std::string& text, const Row& row, const Record& r) {
   }
   add_heads(lines, r.error, "");
   add_heads(lines, r.target_error, "target_");
+  add_heads(lines, r.attention_figures, "attention_");
   add_heads(lines, r.error_deviation, "deviation_of_");
   add_heads(lines, r.target_error_deviation, "deviation_of_target_");
   for (const Draw& draw : r.draws) {
@@ -115,6 +120,10 @@ void add_record(std::string& text, const Row& row, const Record& r) {
   lines.add("executed_multiply_adds", "1", "", r.executed_multiply_adds);
   lines.add("executed_exponentials", "1", "", r.executed_exponentials);
   lines.add("executed_bf16_multiply_adds", "1", "", r.executed_bf16_multiply_adds);
+  if (r.negative_denominators >= 0) {
+    lines.add("negative_denominators", "1", "", r.negative_denominators);
+    lines.add("output_rows", "1", "", static_cast<double>(r.batch * r.heads * r.problem.queries));
+  }
   add_roofline(lines, r);
   const auto bytes = [&](std::string_view figure, std::uint64_t value) {
     lines.add(figure, "B", "", static_cast<double>(value));

@@ -104,6 +104,9 @@ std::vector<Section> sections(const Summary& summary, Width width) {
   if (summary.options.budget) return {budget_section(summary, width)};
   std::vector<Section> all = {table_section(summary, width)};
   if (!summary.scaling.empty()) all.push_back(scaling_section(summary));
+  if (Section section = attention_section(summary); !section.grids.empty()) {
+    all.push_back(std::move(section));
+  }
   std::vector<std::string> further;
   const auto add = [&](Section section, const char* what) {
     if (section.grids.empty()) return;

@@ -27,7 +27,8 @@ struct Grid {
 
   std::string title;
   std::string shape;
-  std::vector<Column> columns;  ///< without the one of names
+  std::string names = "variant";  ///< heading of the column of names
+  std::vector<Column> columns;    ///< without the one of names
   std::vector<Group> groups;
   std::vector<std::string> notes;
   std::vector<std::string> remarks;  ///< lines below the table, before the notes
@@ -50,6 +51,7 @@ Section table_section(const Summary& summary, Width width);
 Section scaling_section(const Summary& summary);
 Section spread_section(const Summary& summary);
 Section roofline_section(const Summary& summary);
+Section attention_section(const Summary& summary);
 Section budget_section(const Summary& summary, Width width);
 
 /// What sections share.

@@ -149,8 +149,17 @@ Json to_json(const Row& row, bool unbeaten) {
           {"relative_error_deviation", to_json(row.error_deviation)},
           {"target_relative_error", to_json(row.target_error)},
           {"dropped_mass", to_json(row.dropped_mass)},
+          {"negative_denominators", to_json(row.negative_denominators)},
+          {"output_rows", row.negative_denominators ? Json(row.output_rows) : Json(nullptr)},
           {"spread", to_json(row.spread)},
           {"seeds", std::move(seeds)}};
+}
+
+Json to_json(const std::map<std::string, Estimate>& attention, std::int64_t query_rows) {
+  if (attention.empty()) return nullptr;
+  Json json = {{"query_rows", query_rows}};
+  for (const auto& [key, estimate] : attention) json[key] = to_json(std::optional(estimate));
+  return json;
 }
 
 Json to_json(const Table& table) {
@@ -163,6 +172,7 @@ Json to_json(const Table& table) {
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     json["rows"].push_back(to_json(table.rows[i], table.frontier.unbeaten[i]));
   }
+  json["attention"] = to_json(table.attention, table.attention_rows);
   json["hypervolume"] = to_json(table.frontier.hypervolume);
   json["family_hypervolume"] = table.frontier.family_hypervolume;
   json["beaten_by_control"] = table.frontier.beaten_by_control;

@@ -40,8 +40,8 @@ std::string stacked(const Grid::Column& column) {
 
 void add_lines(std::string& text, const Grid& grid) {
   const std::size_t columns = grid.columns.size() + 1;
-  text += fmt::format("\\begin{{tabular}}{{l{}}}\n\\toprule\nvariant",
-                      std::string(grid.columns.size(), 'r'));
+  text += fmt::format("\\begin{{tabular}}{{l{}}}\n\\toprule\n{}",
+                      std::string(grid.columns.size(), 'r'), grid.names);
   for (const Grid::Column& column : grid.columns) text += fmt::format(" & {}", stacked(column));
   text += " \\\\\n";
   for (const Grid::Group& group : grid.groups) {

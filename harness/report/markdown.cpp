@@ -16,7 +16,7 @@ std::string heading_of(const Grid::Column& column) {
 }
 
 void add_lines(std::string& text, const Grid& grid) {
-  std::string header = "| variant |", rule = "|:--|";
+  std::string header = fmt::format("| {} |", grid.names), rule = "|:--|";
   for (const Grid::Column& column : grid.columns) {
     header += fmt::format(" {} |", markdown_escaped(heading_of(column)));
     rule += "--:|";

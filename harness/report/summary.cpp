@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "measuring/attention_figures.h"
 #include "measuring/metrics.h"
 #include "measuring/roofline.h"
 #include "measuring/statistics.h"
@@ -174,6 +175,13 @@ void add_figures(Row& row) {
     row.heap_bytes = std::max(row.heap_bytes, record->heap_bytes);
     row.heap_kept_bytes = std::max(row.heap_kept_bytes, record->heap_kept_bytes);
   }
+  for (const Record* record : seeds) {
+    if (record->negative_denominators < 0) continue;
+    const Problem& problem = record->problem;
+    row.negative_denominators =
+        row.negative_denominators.value_or(0) + record->negative_denominators;
+    row.output_rows += static_cast<double>(record->batch * record->heads * problem.queries);
+  }
   row.error = over_heads(seeds, &Record::error, kHeadlineMetric);
   if (const auto deviation = over_heads(seeds, &Record::error_deviation, kHeadlineMetric)) {
     row.error_deviation = deviation->median;
@@ -197,6 +205,22 @@ Row make_row(std::vector<const Record*> seeds, const Selection& selection) {
   row.spread = spread_of(row.records);
   add_figures(row);
   return row;
+}
+
+/// They belong to the input: whichever variant's record holds them.
+void add_attention(Table& table) {
+  for (const Row& row : table.rows) {
+    for (const Record* record : row.finished()) {
+      if (record->attention_figures.empty()) continue;
+      table.attention_records.push_back(record);
+      table.attention_rows = std::max(table.attention_rows, record->attention_rows);
+    }
+  }
+  for (const AttentionFigure& figure : attention_figures()) {
+    const auto estimate =
+        over_heads(table.attention_records, &Record::attention_figures, figure.key);
+    if (estimate) table.attention.emplace(figure.key, *estimate);
+  }
 }
 
 void add_efficiency(Table& table, const Row& anchor) {
@@ -277,6 +301,7 @@ Summary summarise(const std::vector<Record>& records, const ReportOptions& optio
   for (const auto& group : groups) {
     Table& table = summary.tables.emplace_back(make_table(group, selection));
     table.frontier = find_frontier(table.rows);
+    add_attention(table);
     if (options.budget) table.budget = judge(table.rows, *options.budget);
   }
   summary.scaling = make_scaling(summary.tables);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,10 @@ struct Row {
   std::optional<double> error_deviation;
   std::optional<Estimate> target_error;  ///< against the variant's own dense target
   std::optional<Estimate> dropped_mass;
+  /// Output rows whose weights summed to less than 0, of how many, over all seeds; empty if nobody
+  /// counted.
+  std::optional<double> negative_denominators;
+  double output_rows = 0;
   std::optional<Spread> spread;  ///< where there are several seeds or draws
 
   const Record& first() const { return *records.front(); }
@@ -65,6 +70,11 @@ struct Table {
   /// Variant that speed-ups are over; empty without one.
   std::string anchor;
   Frontier frontier;
+  /// Figures of the exact attention matrices by key (attention_figures.h), over heads and seeds,
+  /// the records that hold them, and the query rows per head they are of; empty if not taken.
+  std::map<std::string, Estimate> attention;
+  std::vector<const Record*> attention_records;
+  std::int64_t attention_rows = 0;
   std::optional<BudgetResult> budget;
 };
 

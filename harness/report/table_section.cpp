@@ -156,6 +156,13 @@ std::string heap_note(const Row& row) {
   return note;
 }
 
+std::string negative_note(const Row& row) {
+  if (row.negative_denominators.value_or(0) == 0) return {};
+  return fmt::format(
+      "{} of {} output rows have weights that sum to less than 0: they are no averages",
+      *row.negative_denominators, row.output_rows);
+}
+
 std::string own_target_note(const Row& row, Width width) {
   if (!row.target_error) return {};
   std::string note = "own target: " + shown(row.first().dense_target);
@@ -170,7 +177,7 @@ Grid::Line make_line(const Row& row, bool unbeaten, const std::vector<ColumnRule
   if (unbeaten) line.marks += '*';
   if (!row.instability.empty()) line.marks += '!';
   for (const std::string& note :
-       {shown(row.remark), own_target_note(row, width), heap_note(row),
+       {shown(row.remark), own_target_note(row, width), heap_note(row), negative_note(row),
         row.instability.empty() ? "" : "unstable: " + shown(row.instability)}) {
     if (!note.empty()) line.notes.push_back(note_number(notes, note));
   }

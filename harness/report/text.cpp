@@ -48,7 +48,7 @@ struct Widths {
 
 Widths widths_of(const Grid& grid) {
   Widths widths;
-  widths.name = std::string_view("variant").size();
+  widths.name = grid.names.size();
   for (const Grid::Column& column : grid.columns) {
     widths.cells.push_back(std::max(display_width(column.upper), display_width(column.lower)));
   }
@@ -118,7 +118,7 @@ void add_lines(std::string& text, const Grid& grid) {
     lower.push_back(column.lower);
   }
   add_line(text, "", "", upper, widths);
-  add_line(text, "", "variant", lower, widths);
+  add_line(text, "", grid.names, lower, widths);
   for (const Grid::Group& group : grid.groups) {
     add_wrapped(text, group.heading, 0);
     for (const Grid::Line& line : group.lines) {

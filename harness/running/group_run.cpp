@@ -179,6 +179,7 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
 void GroupRun::declare(const Expression& variant, bool wanted, std::vector<Point>& points) {
   Point point{.single = single_point(experiment_, group_, variant), .wanted = wanted};
   point.seconds_left = experiment_.time_limit_s;
+  if (!wanted) point.single.spectrum = 0;  // nobody keeps its record
   point.record = blank_record(point.single, input_, problem_);
   if (can_run(point)) {
     points.push_back(std::move(point));

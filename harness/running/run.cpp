@@ -134,7 +134,8 @@ RunSummary run_experiment(const Experiment& experiment, Progress& progress) {
 
 Record measure_point(const Experiment& single, Progress& progress) {
   require_single(single);
-  const Group group = groups_of(single).front();
+  Group group = groups_of(single).front();
+  group.variants = single.variants;  // whatever is asked for is asked of this one
   Record result;
   const Peak peak = single.rounds > 0 ? measure_peak() : Peak();
   GroupRun run(single, group, peak, progress, [&](const Record& record) { result = record; });

@@ -52,6 +52,17 @@ class ProbeTiles final : public Probe {
   bool nested_ = false;
 };
 
+/// Reports every third row, from row 0 on, as one whose weights sum to less than 0.
+class ProbeNegative final : public Probe {
+ public:
+  void forward(const Call& call) const override {
+    call.run.parallel(call.out.rows, [&](Index row, Worker& worker) {
+      std::fill_n(call.out.row(row), call.out.cols, 0.0f);
+      worker.executed.negative_denominators += row % 3 == 0;
+    });
+  }
+};
+
 /// out_i = first element of key row 0, plus 1000 if it came through `prepare`.
 class ProbePrepare final : public Probe {
  public:
@@ -195,6 +206,7 @@ class ProbeStream final : public Probe {
 };
 
 SUBQUAD_VARIANT(ProbeTiles, {"probe_tiles", "tiles", "none", "n", "n"});
+SUBQUAD_VARIANT(ProbeNegative, {"probe_negative", "negative sums of weights", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbePrepare, {"probe_prepare", "prepared keys", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbeLayer, {"probe_layer", "the whole width", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbeTensors, {"probe_tensors", "tensors of all kinds", "none", "n", "n"});

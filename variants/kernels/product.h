@@ -8,19 +8,29 @@ namespace subquad {
 /// Products of small and middle-sized matrices on one thread, by register-blocked micro-kernels:
 /// what every variant uses for projections, feature maps, states and scores. All of them compute
 /// c = alpha * (product) or, with `accumulate`, c += alpha * (product), and add their multiply-adds
-/// to `worker.executed`.
+/// to `worker.executed`. In double for what single precision cannot decide: oracles,
+/// decompositions.
 
-/// Worker scratch that a product with these extents takes at the most (packed panels).
+/// Worker scratch that a product of T with these extents takes at the most (packed panels).
+template <class T = float>
 std::size_t product_scratch_bytes(Index m, Index n, Index k);
 
 /// c [m, n] from a [m, k] and b [k, n].
 void multiply(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
               bool accumulate = false);
+void multiply(MatrixView<const double> a, MatrixView<const double> b, MatrixView<double> c,
+              Worker& worker, double alpha = 1, bool accumulate = false);
 /// c [m, n] from a [m, k] and b [n, k]: a b^T.
 void multiply_transposed(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
                          bool accumulate = false);
+void multiply_transposed(MatrixView<const double> a, MatrixView<const double> b,
+                         MatrixView<double> c, Worker& worker, double alpha = 1,
+                         bool accumulate = false);
 /// c [m, n] from a [k, m] and b [k, n]: a^T b.
 void multiply_left_transposed(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
+                              bool accumulate = false);
+void multiply_left_transposed(MatrixView<const double> a, MatrixView<const double> b,
+                              MatrixView<double> c, Worker& worker, double alpha = 1,
                               bool accumulate = false);
 
 }  // namespace subquad
