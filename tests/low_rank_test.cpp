@@ -63,7 +63,7 @@ TEST(LowRank, IsNearerThanAnyOtherMatrixOfItsRank) {
     EXPECT_LE(least, error_of("linformer(rank=" + std::to_string(rank) + ")", problem)) << rank;
     EXPECT_LE(
         least,
-        error_of("linformer(projection=segment_means,rank=" + std::to_string(rank) + ")", problem))
+        error_of("linformer(projection=mean_pool,rank=" + std::to_string(rank) + ")", problem))
         << rank;
     EXPECT_GE(least, error_of(low_rank(rank + 1), problem)) << rank;
   }

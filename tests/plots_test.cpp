@@ -79,7 +79,7 @@ TEST_F(Plots, DecodingHasFiguresOfItsOwn) {
   EXPECT_EQ(drawn(records), of_tokens);
   for (const Record& record : testing::synthetic_run()) records.push_back(record);
   std::set<std::string> all = of_tokens;
-  all.insert({"time_vs_length", "memory_vs_length", "error_vs_time"});
+  all.insert({"time_vs_length", "memory_vs_length", "error_vs_time", "error_vs_budget"});
   EXPECT_EQ(drawn(records), all);
 }
 
