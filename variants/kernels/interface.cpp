@@ -74,16 +74,6 @@ std::string number(double value) {
   return text;
 }
 
-/// Calls fill(row, rows, column, columns) for every element of the last two extents.
-template <class Fill>
-void fill_matrices(const Shape& shape, Floats out, Fill fill) {
-  const Index cols = shape.back().size;
-  const Index rows = shape.size() > 1 ? shape[shape.size() - 2].size : 1;
-  for (Index i = 0; i < static_cast<Index>(out.size()); ++i) {
-    out[i] = fill(i / cols % rows, rows, i % cols, cols);
-  }
-}
-
 }  // namespace
 
 Initialiser constant(double value) {
@@ -108,18 +98,11 @@ Initialiser uniform(double low, double high) {
 
 Initialiser identity() {
   return floats("identity", [](Generator&, const Shape& shape, Floats out) {
-    fill_matrices(shape, out,
-                  [](Index row, Index, Index col, Index) { return row == col ? 1.0f : 0.0f; });
-  });
-}
-
-Initialiser segment_means() {
-  return floats("segment means", [](Generator&, const Shape& shape, Floats out) {
-    fill_matrices(shape, out, [](Index row, Index rows, Index col, Index cols) {
-      const Index begin = row * cols / rows;
-      const Index end = (row + 1) * cols / rows;
-      return col >= begin && col < end ? 1.0f / static_cast<float>(end - begin) : 0.0f;
-    });
+    const Index cols = shape.back().size;
+    const Index rows = shape.size() > 1 ? shape[shape.size() - 2].size : 1;
+    for (Index i = 0; i < static_cast<Index>(out.size()); ++i) {
+      out[i] = i / cols % rows == i % cols ? 1.0f : 0.0f;
+    }
   });
 }
 

@@ -54,9 +54,6 @@ Initialiser normal(double std);
 Initialiser uniform(double low, double high);
 /// Ones where the last two extents' indices agree, else zeros.
 Initialiser identity();
-/// Last two extents [rows, cols]: row r averages its equal share of the columns (sizes differ by at
-/// most one where rows does not divide cols). The identity when rows = cols.
-Initialiser segment_means();
 /// Whatever else: floats, or integers, from a function.
 Initialiser custom(std::string text,
                    std::function<void(Generator&, const Shape&, std::span<float>)> fill);
