@@ -132,12 +132,16 @@ def over_heads(per_seed):
     return min(map(min, per_seed)), max(map(max, per_seed))
 
 
+def counted(count, word):
+    return f"{count} {word}" + ("" if count == 1 else "s")
+
+
 def shape_of(record):
     """What beside its length and mask makes a problem, in words."""
     problem = record["problem"]
-    words = [f"batch {record['batch']}", f"{record['heads']} heads"]
+    words = [f"batch {record['batch']}", counted(record["heads"], "head")]
     if record["key_heads"] != record["heads"]:
-        words.append(f"{record['key_heads']} key heads")
+        words.append(counted(record["key_heads"], "key head"))
     words.append(f"dim {problem['dim']}")
     if problem["value_dim"] != problem["dim"]:
         words.append(f"value dim {problem['value_dim']}")
