@@ -61,9 +61,8 @@ TEST(LowRank, IsNearerThanAnyOtherMatrixOfItsRank) {
     const double least = error_of(low_rank(rank), problem);
     EXPECT_LE(least, error_of("mean", problem)) << rank;
     EXPECT_LE(least, error_of("linformer(rank=" + std::to_string(rank) + ")", problem)) << rank;
-    EXPECT_LE(
-        least,
-        error_of("linformer(projection=mean_pool,rank=" + std::to_string(rank) + ")", problem))
+    EXPECT_LE(least, error_of("linformer(projection=mean_pool,rank=" + std::to_string(rank) + ")",
+                              problem))
         << rank;
     EXPECT_GE(least, error_of(low_rank(rank + 1), problem)) << rank;
   }

@@ -45,7 +45,7 @@ struct Experiment {
   /// per group; 0: none.
   Index spectrum = 0;
   static constexpr Index kMostSpectrumRows = 8192;
-  double time_limit_s = 300;    ///< of one point
+  double time_limit_s = 300;             ///< of one point
   std::uint64_t memory_limit_bytes = 0;  ///< of one point; 0: three quarters of what is free
 
   std::vector<std::string> plugins;  ///< shared libraries, loaded before variants are looked up

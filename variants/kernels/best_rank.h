@@ -19,10 +19,9 @@ namespace subquad {
 /// about 1e-8 s_1 in any norm. Otherwise block Krylov iteration (Musco and Musco 2015,
 /// arXiv:1504.05477, algorithm 2): from kSpare more random rows than the rank, a basis of the
 /// blocks X, X G, X G^2, ..., kBlocks of them (G the smaller Gram matrix), orthonormalised block by
-/// block, and in it the best directions (Rayleigh and Ritz); these start another round, kRounds in all,
-/// in the same memory. The squared norm
-/// that is captured falls short of the best by less than 1e-6 of it. Ties are then kept as far as
-/// the basis holds them.
+/// block, and in it the best directions (Rayleigh and Ritz); these start another round, kRounds in
+/// all, in the same memory. The squared norm that is captured falls short of the best by less than
+/// 1e-6 of it. Ties are then kept as far as the basis holds them.
 class BestRank {
  public:
   static constexpr Index kDirectSide = 512;
