@@ -58,6 +58,17 @@ class VariantTrial {
             .out = out.row_range(i, 1)};
   }
 
+  /// Causal self attention token by token: as `forward`. Leaves what the state came to in
+  /// `state_bytes`.
+  std::vector<float> decode() {
+    const std::unique_ptr<Stream> stream = variant->stream(problem, tensors);
+    std::vector<float> out(out_.size(), std::numeric_limits<float>::quiet_NaN());
+    const View rows(out.data(), problem.queries, problem.value_dim);
+    for (Index i = 0; i < problem.queries; ++i) stream->step(token(i, rows));
+    state_bytes = stream->state_bytes();
+    return out;
+  }
+
   /// Output [queries, value_dim], row-major. Leaves log-sum-exps in `log_sum_exp` where the variant
   /// gives them, and what was done in `executed`.
   std::vector<float> forward() {
@@ -126,6 +137,7 @@ class VariantTrial {
   std::vector<float> log_sum_exp;
   std::vector<double> reference_log_sum_exp;
   Work executed;
+  std::size_t state_bytes = 0;
 
  private:
   static Matrix draw(Generator& random, Index rows, Index cols, double std, Index padding) {
