@@ -14,11 +14,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <numbers>
 #include <string>
 
-#include "kernels/linear_attention.h"
+#include "kernels/feature_attention-inl.h"
 #include "kernels/naive-inl.h"
 #include "subquad/registry.h"
 
@@ -58,52 +57,34 @@ class CosineMap final : public FeatureMap<float> {
   Index length_;
 };
 
-class Cosformer final : public Variant {
+class Cosformer final : public FeatureAttention<Cosformer, float> {
  public:
   Index max_length = 0;
-  Index chunk = 64;
 
   void parameters(Parameters& visit) override {
     visit("max_length", max_length, at_least(0), "M, at least the last position; 0: the length");
-    visit("chunk", chunk, between(1, 4096),
-          "rows handled by one matrix product; changes no result");
   }
 
   Target target(const Problem&) const override { return Target::operation; }
+  bool ignores_key_order(const Problem&) const override { return false; }
   std::string refuses(const Problem& problem) const override {
     if (max_length == 0 || length(problem) <= max_length) return {};
     return "max_length is " + std::to_string(max_length) + ", and there are positions up to " +
            std::to_string(length(problem));
   }
 
-  Scratch scratch(const Problem& problem) const override {
-    const CosineMap map(period(problem));
-    return kernel(map).scratch(problem);
-  }
   Cost cost(const Problem& problem) const override {
-    const CosineMap map(period(problem));
     const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
     const double width = static_cast<double>(problem.dim + problem.value_dim);
-    return {
-        .useful = {.multiply_adds = kernel(map).multiply_adds(problem), .exponentials = 2 * rows},
-        .bytes = sizeof(float) * rows * width};
+    return {.useful = {.multiply_adds = kernel_multiply_adds(problem), .exponentials = 2 * rows},
+            .bytes = sizeof(float) * rows * width};
   }
 
-  void forward(const Call& call) const override {
-    const CosineMap map(period(call.problem));
-    kernel(map).forward(call);
+  CosineMap map(const Problem& problem, const Tensors*) const {
+    return CosineMap(max_length == 0 ? length(problem) : max_length);
   }
-  std::size_t prepared_bytes(const Problem& problem) const override {
-    const CosineMap map(period(problem));
-    return kernel(map).prepared_bytes(problem);
-  }
-  void prepare(const Call& call, std::span<std::byte> prepared) const override {
-    const CosineMap map(period(call.problem));
-    kernel(map).prepare(call, prepared);
-  }
-  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors&) const override {
-    const auto map = std::make_shared<const CosineMap>(period(problem));
-    return linear_stream<float>(map, nullptr, kernel(*map), problem);
+  LinearAttention<float> kernel(const FeatureMap<float>& map) const {
+    return {.map = map, .chunk = chunk, .least = kLeast};
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -118,11 +99,8 @@ class Cosformer final : public Variant {
   static Index length(const Problem& problem) {
     return std::max(problem.position(problem.queries), problem.keys);
   }
-  Index period(const Problem& problem) const {
-    return max_length == 0 ? length(problem) : max_length;
-  }
-  LinearAttention<float> kernel(const CosineMap& map) const {
-    return {.map = map, .chunk = chunk, .least = kLeast};
+  double period(const Problem& problem) const {
+    return static_cast<double>(max_length == 0 ? length(problem) : max_length);
   }
 
   void weigh(const ReferenceCall& call, Index i, double* row) const {
@@ -135,7 +113,7 @@ class Cosformer final : public Variant {
         row[j] += std::max(call.q(i, c), 0.0) * std::max(call.k(j, c), 0.0);
       }
       const double distance = static_cast<double>(problem.position(i) - j);
-      row[j] *= std::cos(std::numbers::pi / 2 * distance / static_cast<double>(period(problem)));
+      row[j] *= std::cos(std::numbers::pi / 2 * distance / period(problem));
       sum += row[j];
     }
     for (Index j = 0; j < problem.keys; ++j) row[j] /= std::max(sum, kLeast);

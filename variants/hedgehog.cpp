@@ -20,12 +20,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "kernels/linear_attention.h"
+#include "kernels/feature_attention-inl.h"
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "kernels/rowwise.h"
@@ -76,17 +75,9 @@ class HedgehogMap final : public FeatureMap<float> {
   ConstView query_weights_, key_weights_;  ///< [dim, dim]
 };
 
-class Hedgehog final : public Variant {
+class Hedgehog final : public FeatureAttention<Hedgehog, float> {
  public:
-  Index chunk = 64;
-
-  void parameters(Parameters& visit) override {
-    visit("chunk", chunk, between(1, 4096),
-          "rows handled by one matrix product; changes no result");
-  }
-
   Target target(const Problem&) const override { return Target::operation; }
-  bool ignores_key_order(const Problem& problem) const override { return !problem.causal; }
 
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
     const Shape shape = {{"features", problem.dim}, {"dim", problem.dim}};
@@ -96,37 +87,23 @@ class Hedgehog final : public Variant {
           "W of the features of keys");
   }
 
-  Scratch scratch(const Problem& problem) const override {
-    const HedgehogMap map({}, {});
-    return kernel(map).scratch(problem);
-  }
   Cost cost(const Problem& problem) const override {
-    const HedgehogMap map({}, {});
     const double dim = static_cast<double>(problem.dim);
     const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
     const double width = static_cast<double>(problem.dim + problem.value_dim);
     return {
-        .useful = {.multiply_adds = rows * dim * dim + kernel(map).multiply_adds(problem),
+        .useful = {.multiply_adds = rows * dim * dim + kernel_multiply_adds(problem),
                    .exponentials = rows * 2 * dim},
         .bytes = sizeof(float) * (rows * width + 2 * dim * dim),
     };
   }
 
-  void forward(const Call& call) const override {
-    const HedgehogMap map = map_of(call.tensors);
-    kernel(map).forward(call);
+  HedgehogMap map(const Problem&, const Tensors* tensors) const {
+    if (tensors == nullptr) return {{}, {}};
+    return {tensors->matrix("query_weights"), tensors->matrix("key_weights")};
   }
-  std::size_t prepared_bytes(const Problem& problem) const override {
-    const HedgehogMap map({}, {});
-    return kernel(map).prepared_bytes(problem);
-  }
-  void prepare(const Call& call, std::span<std::byte> prepared) const override {
-    const HedgehogMap map = map_of(call.tensors);
-    kernel(map).prepare(call, prepared);
-  }
-  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors& tensors) const override {
-    const auto map = std::make_shared<const HedgehogMap>(map_of(tensors));
-    return linear_stream<float>(map, nullptr, kernel(*map), problem);
+  LinearAttention<float> kernel(const FeatureMap<float>& map) const {
+    return {.map = map, .chunk = chunk};
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -142,13 +119,6 @@ class Hedgehog final : public Variant {
 
  private:
   using LogFeatures = std::vector<std::vector<double>>;
-
-  static HedgehogMap map_of(const Tensors& tensors) {
-    return {tensors.matrix("query_weights"), tensors.matrix("key_weights")};
-  }
-  LinearAttention<float> kernel(const HedgehogMap& map) const {
-    return {.map = map, .chunk = chunk};
-  }
 
   static LogFeatures log_features(const ReferenceCall& call, MatrixView<const double> rows,
                                   std::string_view name) {

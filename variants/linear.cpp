@@ -21,7 +21,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/linear_attention.h"
+#include "kernels/feature_attention-inl.h"
 #include "kernels/rowwise.h"
 #include "subquad/registry.h"
 
@@ -59,19 +59,16 @@ class ElementwiseMap final : public FeatureMap<float> {
   Feature feature_;
 };
 
-class Linear final : public Variant {
+class Linear final : public FeatureAttention<Linear, float> {
  public:
   Feature feature_map = Feature::elu;
   Divide normaliser = Divide::weights;
-  Index chunk = 64;
 
   void parameters(Parameters& visit) override {
     visit("feature_map", feature_map, {"elu", "relu", "identity"},
           "feature of each element: elu(x) + 1, relu(x), x");
     visit("normaliser", normaliser, {"weights", "count", "none"},
           "what sums are divided by: the sum of weights, the number of keys, nothing");
-    visit("chunk", chunk, between(1, 4096),
-          "rows handled by one matrix product; changes no result");
   }
   Target target(const Problem&) const override { return Target::operation; }
   std::string refuses(const Problem&) const override {
@@ -79,35 +76,25 @@ class Linear final : public Variant {
     return "feature_map=identity makes weights of both signs, whose sum may be 0: "
            "normaliser=count or none";
   }
-  bool ignores_key_order(const Problem& problem) const override { return !problem.causal; }
-
-  Scratch scratch(const Problem& problem) const override {
-    const ElementwiseMap map(feature_map);
-    return kernel(map).scratch(problem);
-  }
 
   Cost cost(const Problem& p) const override {
-    const ElementwiseMap map(feature_map);
     const double queries = static_cast<double>(p.queries), keys = static_cast<double>(p.keys);
     const double features =
         (queries + static_cast<double>(mapped_keys(p))) * static_cast<double>(p.dim);
     return {
-        .useful = {.multiply_adds = kernel(map).multiply_adds(p),
+        .useful = {.multiply_adds = kernel_multiply_adds(p),
                    .exponentials = feature_map == Feature::elu ? features : 0},
         .bytes = sizeof(float) * (features + (queries + keys) * static_cast<double>(p.value_dim))};
   }
 
-  void forward(const Call& call) const override {
-    const ElementwiseMap map(feature_map);
-    kernel(map).forward(call);
-  }
-  std::size_t prepared_bytes(const Problem& problem) const override {
-    const ElementwiseMap map(feature_map);
-    return kernel(map).prepared_bytes(problem);
-  }
-  void prepare(const Call& call, std::span<std::byte> prepared) const override {
-    const ElementwiseMap map(feature_map);
-    kernel(map).prepare(call, prepared);
+  ElementwiseMap map(const Problem&, const Tensors*) const { return ElementwiseMap(feature_map); }
+  LinearAttention<float> kernel(const FeatureMap<float>& map) const {
+    constexpr Normaliser kNormalisers[] = {Normaliser::weights, Normaliser::count,
+                                           Normaliser::none};
+    return {.map = map,
+            .chunk = chunk,
+            .normaliser = kNormalisers[static_cast<int>(normaliser)],
+            .epsilon = kEpsilon};
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -126,21 +113,7 @@ class Linear final : public Variant {
     for (Index i = 0; i < weights.rows; ++i) weigh(call, i, weights.row(i));
   }
 
-  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors&) const override {
-    const auto map = std::make_shared<ElementwiseMap>(feature_map);
-    return linear_stream<float>(map, nullptr, kernel(*map), problem);
-  }
-
  private:
-  LinearAttention<float> kernel(const ElementwiseMap& map) const {
-    constexpr Normaliser kNormalisers[] = {Normaliser::weights, Normaliser::count,
-                                           Normaliser::none};
-    return {.map = map,
-            .chunk = chunk,
-            .normaliser = kNormalisers[static_cast<int>(normaliser)],
-            .epsilon = kEpsilon};
-  }
-
   double feature(double x) const {
     if (feature_map == Feature::identity) return x;
     if (feature_map == Feature::relu) return std::max(x, 0.0);

@@ -18,11 +18,10 @@
 
 #include <charconv>
 #include <cmath>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "kernels/linear_attention.h"
+#include "kernels/feature_attention-inl.h"
 #include "kernels/naive-inl.h"
 #include "kernels/random_features.h"
 #include "kernels/sum_of_squares-inl.h"
@@ -62,17 +61,14 @@ class UnitMap final : public FeatureMap<double> {
   ConstView directions_;  ///< [features / 2, dim]
 };
 
-class Rfa final : public Variant {
+class Rfa final : public FeatureAttention<Rfa, double> {
  public:
   Index features = 256;
   double sigma = 1;
-  Index chunk = 64;
 
   void parameters(Parameters& visit) override {
     visit("features", features, between(2, 65536), "sines and cosines, the width of the map");
     visit("sigma", sigma, between(0.01, 100), "directions are drawn from N(0, 1 / sigma^2)");
-    visit("chunk", chunk, between(1, 4096),
-          "rows handled by one matrix product; changes no result");
   }
 
   Target target(const Problem&) const override { return Target::estimator; }
@@ -86,7 +82,6 @@ class Rfa final : public Variant {
     return "a direction has two features, so features must be even, not " +
            std::to_string(features);
   }
-  bool ignores_key_order(const Problem& problem) const override { return !problem.causal; }
 
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
     visit("directions", {{"directions", features / 2}, {"dim", problem.dim}},
@@ -94,36 +89,21 @@ class Rfa final : public Variant {
           "directions w of the random features");
   }
 
-  Scratch scratch(const Problem& problem) const override {
-    const UnitMap map = map_of_shape(problem);
-    return kernel(map).scratch(problem);
-  }
-
   Cost cost(const Problem& problem) const override {
-    const UnitMap map = map_of_shape(problem);
     const double projected = static_cast<double>(features / 2 * problem.dim);
     const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
     const double width = static_cast<double>(problem.dim + problem.value_dim);
-    return {.useful = {.multiply_adds = rows * projected + kernel(map).multiply_adds(problem),
+    return {.useful = {.multiply_adds = rows * projected + kernel_multiply_adds(problem),
                        .exponentials = rows * static_cast<double>(features)},
             .bytes = sizeof(float) * (rows * width + projected)};
   }
 
-  void forward(const Call& call) const override {
-    const UnitMap map(call.tensors.matrix("directions"));
-    kernel(map).forward(call);
+  UnitMap map(const Problem& problem, const Tensors* tensors) const {
+    const ConstView shape(nullptr, features / 2, problem.dim);
+    return UnitMap(tensors == nullptr ? shape : tensors->matrix("directions"));
   }
-  std::size_t prepared_bytes(const Problem& problem) const override {
-    const UnitMap map = map_of_shape(problem);
-    return kernel(map).prepared_bytes(problem);
-  }
-  void prepare(const Call& call, std::span<std::byte> prepared) const override {
-    const UnitMap map(call.tensors.matrix("directions"));
-    kernel(map).prepare(call, prepared);
-  }
-  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors& tensors) const override {
-    const auto map = std::make_shared<const UnitMap>(tensors.matrix("directions"));
-    return linear_stream<double>(map, nullptr, kernel(*map), problem);
+  LinearAttention<double> kernel(const FeatureMap<double>& map) const {
+    return {.map = map, .chunk = chunk};
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -139,10 +119,6 @@ class Rfa final : public Variant {
   using Phases = std::vector<std::vector<double>>;
 
   /// What is read of directions is their number.
-  UnitMap map_of_shape(const Problem& problem) const {
-    return UnitMap({nullptr, features / 2, problem.dim});
-  }
-  LinearAttention<double> kernel(const UnitMap& map) const { return {.map = map, .chunk = chunk}; }
 
   /// w . x^ for all rows x and directions w.
   static Phases phases(const ReferenceCall& call, MatrixView<const double> rows) {

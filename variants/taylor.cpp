@@ -22,13 +22,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "kernels/linear_attention.h"
+#include "kernels/feature_attention-inl.h"
 #include "kernels/naive-inl.h"
 #include "kernels/product.h"
 #include "subquad/registry.h"
@@ -94,16 +93,13 @@ class TaylorMap final : public FeatureMap<double> {
   ConstView query_projection_, key_projection_;
 };
 
-class Taylor final : public Variant {
+class Taylor final : public FeatureAttention<Taylor, double> {
  public:
   Index width = 16;
-  Index chunk = 64;
 
   void parameters(Parameters& visit) override {
     visit("width", width, between(0, 64),
           "columns that q and k are projected to first; 0: they are taken as they are");
-    visit("chunk", chunk, between(1, 4096),
-          "rows handled by one matrix product; changes no result");
   }
 
   Target target(const Problem&) const override {
@@ -113,7 +109,6 @@ class Taylor final : public Variant {
     return problem.score_scale() < 0 ? "features take the root of the scale, which is negative"
                                      : "";
   }
-  bool ignores_key_order(const Problem& problem) const override { return !problem.causal; }
 
   void tensors(const Problem& problem, TensorVisitor& visit) const override {
     if (width == 0) return;
@@ -125,34 +120,21 @@ class Taylor final : public Variant {
           "P_k, which keys are projected by");
   }
 
-  Scratch scratch(const Problem& problem) const override {
-    const TaylorMap map(width, scale(problem), {}, {});
-    return kernel(map).scratch(problem);
-  }
   Cost cost(const Problem& problem) const override {
-    const TaylorMap map(width, scale(problem), {}, {});
     const double projection = static_cast<double>(width) * static_cast<double>(problem.dim);
     const double rows = static_cast<double>(problem.queries + mapped_keys(problem));
     const double columns = static_cast<double>(problem.dim + problem.value_dim);
-    return {.useful = {.multiply_adds = rows * projection + kernel(map).multiply_adds(problem)},
+    return {.useful = {.multiply_adds = rows * projection + kernel_multiply_adds(problem)},
             .bytes = sizeof(float) * (rows * columns + 2 * projection)};
   }
 
-  void forward(const Call& call) const override {
-    const TaylorMap map = map_of(call.problem, call.tensors);
-    kernel(map).forward(call);
+  TaylorMap map(const Problem& problem, const Tensors* tensors) const {
+    if (width == 0 || tensors == nullptr) return {width, scale(problem), {}, {}};
+    return {width, scale(problem), tensors->matrix("query_projection"),
+            tensors->matrix("key_projection")};
   }
-  std::size_t prepared_bytes(const Problem& problem) const override {
-    const TaylorMap map(width, scale(problem), {}, {});
-    return kernel(map).prepared_bytes(problem);
-  }
-  void prepare(const Call& call, std::span<std::byte> prepared) const override {
-    const TaylorMap map = map_of(call.problem, call.tensors);
-    kernel(map).prepare(call, prepared);
-  }
-  std::unique_ptr<Stream> stream(const Problem& problem, const Tensors& tensors) const override {
-    const auto map = std::make_shared<const TaylorMap>(map_of(problem, tensors));
-    return linear_stream<double>(map, nullptr, kernel(*map), problem);
+  LinearAttention<double> kernel(const FeatureMap<double>& map) const {
+    return {.map = map, .chunk = chunk};
   }
 
   void reference(const ReferenceCall& call) const override {
@@ -174,15 +156,6 @@ class Taylor final : public Variant {
     return problem.score_scale() *
            std::sqrt(static_cast<double>(problem.dim) / static_cast<double>(width));
   }
-  TaylorMap map_of(const Problem& problem, const Tensors& tensors) const {
-    if (width == 0) return {0, scale(problem), {}, {}};
-    return {width, scale(problem), tensors.matrix("query_projection"),
-            tensors.matrix("key_projection")};
-  }
-  LinearAttention<double> kernel(const TaylorMap& map) const {
-    return {.map = map, .chunk = chunk};
-  }
-
   Matrix projected(const ReferenceCall& call, MatrixView<const double> rows,
                    std::string_view name) const {
     Matrix found;
