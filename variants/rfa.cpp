@@ -99,7 +99,7 @@ class Rfa final : public FeatureAttention<Rfa, double> {
   }
 
   UnitMap map(const Problem& problem, const Tensors* tensors) const {
-    const ConstView shape(nullptr, features / 2, problem.dim);
+    const ConstView shape(nullptr, features / 2, problem.dim);  // of which nothing is read
     return UnitMap(tensors == nullptr ? shape : tensors->matrix("directions"));
   }
   LinearAttention<double> kernel(const FeatureMap<double>& map) const {
@@ -117,8 +117,6 @@ class Rfa final : public FeatureAttention<Rfa, double> {
 
  private:
   using Phases = std::vector<std::vector<double>>;
-
-  /// What is read of directions is their number.
 
   /// w . x^ for all rows x and directions w.
   static Phases phases(const ReferenceCall& call, MatrixView<const double> rows) {
