@@ -214,7 +214,7 @@ TEST(Compressed, AStreamTakesPromptsAndManyQueriesOfAToken) {
       stream->step({.queries = {queries.data(), count, 8},
                     .key = first.k.view().row(i),
                     .value = first.v.view().row(i),
-                    .x = nullptr,
+                    .x = {},
                     .out = {out.data(), count, 5}});
       EXPECT_GE(stream->state_bytes(), bytes);
       bytes = stream->state_bytes();

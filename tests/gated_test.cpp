@@ -125,5 +125,19 @@ TEST(Gated, NeedsGatesForEveryKey) {
   EXPECT_THROW(trial.forward(), Error);
 }
 
+TEST(Gated, DecodesNoInputOfAnotherWidth) {
+  VariantTrial trial("gated", self_problem(3, 4, 5, true));
+  const auto stream = trial.variant->stream(trial.problem, trial.tensors);
+  std::vector<float> out(15);
+  Token token = trial.token(0, View(out.data(), 3, 5));
+  token.x = token.x.col_range(0, 4);
+  try {
+    stream->step(token);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("x has 4 columns"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace subquad

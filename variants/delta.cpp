@@ -57,6 +57,12 @@ void map_rows(Feature feature, double factor, ConstView rows, View to, Worker& w
       {.multiply_adds = elements, .exponentials = feature == Feature::silu ? elements : 0};
 }
 
+void check_input(Index columns, Index wanted) {
+  if (columns == wanted) return;
+  throw Error("delta: x has " + std::to_string(columns) + " columns; gate=learned takes " +
+              std::to_string(wanted) + ", as many as the values");
+}
+
 float sigmoid(float z) { return 1 / (1 + std::exp(-z)); }
 
 /// The state after the tokens so far, token by token.
@@ -101,10 +107,11 @@ class DeltaStream final : public Stream {
     Worker none;
     map_rows(options_.feature, factor, row, {row_.data(), 1, dim_}, none);
   }
-  float beta_of(const float* x) const {
+  float beta_of(ConstView x) const {
     if (options_.w.empty()) return static_cast<float>(options_.beta);
+    check_input(x.cols, options_.w.cols);
     float z = 0;
-    for (Index c = 0; c < columns_; ++c) z += options_.w(0, c) * x[c];
+    for (Index c = 0; c < x.cols; ++c) z += options_.w(0, c) * x(0, c);
     return sigmoid(z);
   }
   /// to += sign * S^T row_.
@@ -192,13 +199,13 @@ class Delta final : public Variant {
   }
 
   void forward(const Call& call) const override {
-    if (gate == Gate::learned) check_input(call.x.cols, call.problem);
+    if (gate == Gate::learned) check_input(call.x.cols, call.problem.value_dim);
     call.run.parallel(1, [&](Index, Worker& worker) { pass(call, worker); });
   }
 
   /// The recurrence.
   void reference(const ReferenceCall& call) const override {
-    if (gate == Gate::learned) check_input(call.x.cols, call.problem);
+    if (gate == Gate::learned) check_input(call.x.cols, call.problem.value_dim);
     const Index dim = call.problem.dim, columns = call.problem.value_dim;
     const Index first = call.problem.first_query;
     std::vector<double> state(static_cast<std::size_t>(dim * columns));
@@ -235,12 +242,6 @@ class Delta final : public Variant {
   }
   Index asked_rows(const Problem& problem) const {
     return std::min(chunk_rows(problem), problem.queries);
-  }
-
-  static void check_input(Index columns, const Problem& problem) {
-    if (columns == problem.value_dim) return;
-    throw Error("delta: x has " + std::to_string(columns) + " columns; gate=learned takes " +
-                std::to_string(problem.value_dim) + ", as many as the values");
   }
 
   /// All tokens up to the last query, in chunks.

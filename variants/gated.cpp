@@ -52,6 +52,12 @@ struct GateLayers {
   double temperature;
 };
 
+void check_input(Index columns, Index wanted) {
+  if (columns == wanted) return;
+  throw Error("gated: x has " + std::to_string(columns) + " columns; the gates take " +
+              std::to_string(wanted) + ", as many as the values");
+}
+
 class Gates final : public Forgetting<float> {
  public:
   Gates(const GateLayers& layers, Index rank, Index x_columns)
@@ -65,6 +71,7 @@ class Gates final : public Forgetting<float> {
     return Scratch().worker<float>(count * rank_).worker_bytes + std::max(products, exponentials);
   }
   void log_gates(ConstView, ConstView x, Index, View logs, Worker& worker) const override {
+    check_input(x.cols, x_columns_);
     Arena& arena = worker.scratch;
     const View hidden = arena.take_matrix(x.rows, rank_);
     const std::size_t mark = arena.used();
@@ -142,7 +149,6 @@ class Gated final : public Variant {
   }
 
   void forward(const Call& call) const override {
-    check_input(call.x.cols, call.problem);
     const ScaledFeatures map(call.problem.score_scale());
     const Gates gates = gates_of(call.tensors, call.problem);
     kernel(map, gates).forward(call);
@@ -150,7 +156,7 @@ class Gated final : public Variant {
 
   /// The recurrent form.
   void reference(const ReferenceCall& call) const override {
-    check_input(call.x.cols, call.problem);
+    check_input(call.x.cols, call.problem.value_dim);
     const Index dim = call.problem.dim, columns = call.problem.value_dim;
     std::vector<double> state(static_cast<std::size_t>(dim * columns));
     for (Index t = 0; t < call.out.rows; ++t) {
@@ -192,12 +198,6 @@ class Gated final : public Variant {
   static Initialiser within_root_of(Index columns) {
     const double bound = 1 / std::sqrt(static_cast<double>(columns));
     return init::uniform(-bound, bound);
-  }
-
-  static void check_input(Index columns, const Problem& problem) {
-    if (columns == problem.value_dim) return;
-    throw Error("gated: x has " + std::to_string(columns) + " columns; the gates take " +
-                std::to_string(problem.value_dim) + ", as many as the values");
   }
 
   Gates gates_of(const Tensors& tensors, const Problem& problem) const {

@@ -240,11 +240,11 @@ class StreamCheck {
     return {bench_.inputs.q.data() + i * problem_.dim, 1, problem_.dim};
   }
   Token token(Index i, ConstView queries, View out) const {
-    const float* const x = bench_.inputs.x.data() + i * problem_.value_dim;
+    const ConstView x(bench_.inputs.x.data() + i * problem_.value_dim, 1, problem_.value_dim);
     return {.queries = queries,
             .key = bench_.inputs.k.data() + i * problem_.dim,
             .value = bench_.inputs.v.data() + i * problem_.value_dim,
-            .x = bench_.variant->consumes().x ? x : nullptr,
+            .x = bench_.variant->consumes().x ? x : ConstView(),
             .out = out};
   }
   void ask(Stream& stream, Index i) {

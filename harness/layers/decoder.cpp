@@ -74,7 +74,7 @@ struct Decoder::Impl {
     Token token{.queries = {},
                 .key = input.k_of(sequence, head).row(position),
                 .value = input.v_of(sequence, head).row(position),
-                .x = reads_x ? input.x_of(sequence, head).row(position) : nullptr,
+                .x = reads_x ? input.x_of(sequence, head).row_range(position, 1) : ConstView(),
                 .out = {}};
     if (output != nullptr) {
       // Heads lie one behind the other, so a token's rows of several are rows far apart.

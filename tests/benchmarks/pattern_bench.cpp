@@ -31,11 +31,8 @@ void decode(benchmark::State& state) {
   std::vector<float> out(static_cast<std::size_t>(dim));
   const auto step = [&](Index i) {
     const float* const row = x.view().row(i);
-    stream.step({.queries = {row, 1, dim},
-                 .key = row,
-                 .value = row,
-                 .x = nullptr,
-                 .out = {out.data(), 1, dim}});
+    stream.step(
+        {.queries = {row, 1, dim}, .key = row, .value = row, .x = {}, .out = {out.data(), 1, dim}});
   };
   for (Index i = 0; i < window; ++i) step(i);
   const auto pairs = static_cast<double>(window);

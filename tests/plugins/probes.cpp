@@ -187,7 +187,7 @@ class ProbeStream final : public Probe {
     explicit Counter(Index fail) : fail_(fail) {}
     void step(const Token& token) override {
       if (read_ == fail_) throw Error("token " + std::to_string(read_) + " throws");
-      const float x = token.x == nullptr ? 0 : token.x[0];
+      const float x = token.x.empty() ? 0 : token.x(0, 0);
       const auto value = static_cast<float>(token.queries.rows + 100 * read_) + 10000 * x;
       for (Index i = 0; i < token.out.rows; ++i) {
         std::fill_n(token.out.row(i), token.out.cols, value);

@@ -54,7 +54,7 @@ class VariantTrial {
     return {.queries = q.view().row_range(i, 1),
             .key = k.view().row(i),
             .value = v.view().row(i),
-            .x = x.values.empty() ? nullptr : x.view().row(i),
+            .x = x.values.empty() ? ConstView() : x.view().row_range(i, 1),
             .out = out.row_range(i, 1)};
   }
 

@@ -77,10 +77,8 @@ class LinearStream final : public Stream {
   void forget(const Token& token) {
     if (!forgetting_) return;
     const Index width = static_cast<Index>(gates_.size());
-    const Index x_columns = token.x == nullptr ? 0 : columns_;
     Worker worker = lone_.worker();
-    forgetting_->log_gates({token.key, 1, dim_}, {token.x, token.x == nullptr ? 0 : 1, x_columns},
-                           read_, {gates_.data(), 1, width}, worker);
+    forgetting_->log_gates({token.key, 1, dim_}, token.x, read_, {gates_.data(), 1, width}, worker);
     for (Index f = 0; f < features_; ++f) scale_feature(f, std::exp(gates_[width == 1 ? 0 : f]));
   }
 

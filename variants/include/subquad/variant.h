@@ -92,7 +92,7 @@ struct Token {
   ConstView queries;
   const float* key;    ///< [dim]
   const float* value;  ///< [value_dim]
-  const float* x;      ///< [columns of the layer's input]; null where x is not consumed
+  ConstView x;         ///< [1, columns of the layer's input]; empty where x is not consumed
   View out;            ///< [count, value_dim]
 };
 
