@@ -66,10 +66,8 @@ TEST(Linear, EpsilonIsAddedAfterTheSum) {
 
 TEST(Linear, ChunkLengthChangesNothing) {
   const Problem problem = self_problem(500, 8, 8, true);
-  const std::vector<float> whole = VariantTrial("linear(chunk=512)", problem).forward();
   for (const char* expression : {"linear(chunk=1)", "linear(chunk=13)", "linear(chunk=64)"}) {
-    EXPECT_LT(VariantTrial::difference(VariantTrial(expression, problem).forward(), whole),
-              kTolerance)
+    EXPECT_LT(expressions_difference(expression, "linear(chunk=512)", problem), kTolerance)
         << expression;
   }
 }
@@ -95,6 +93,11 @@ TEST(Linear, SurvivesExtremeInputs) {
     VariantTrial trial("linear", self_problem(61, 8, 8, causal), 3, 1e4);
     EXPECT_LT(trial.error(), kTolerance);
   }
+}
+
+TEST(Linear, WeightsTimesValuesIsTheOutput) {
+  VariantTrial trial("linear", self_problem(30, 4, 1, true));
+  EXPECT_LE(trial.weights_error(), 1e-12);
 }
 
 TEST(Linear, DoesAtLeastTheUsefulWork) {

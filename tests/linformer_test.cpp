@@ -179,12 +179,7 @@ TEST(Linformer, GaussianProjectionHasVarianceOneOverRank) {
 
 TEST(Linformer, WeightsTimesValuesIsTheOutput) {
   VariantTrial trial("linformer(rank=6)", self_problem(30, 4, 1));
-  const std::vector<double> weights = trial.weights(), expected = trial.reference();
-  for (Index i = 0; i < 30; ++i) {
-    double sum = 0;
-    for (Index j = 0; j < 30; ++j) sum += weights[i * 30 + j] * trial.v(j, 0);
-    EXPECT_NEAR(sum, expected[i], 1e-12);
-  }
+  EXPECT_LE(trial.weights_error(), 1e-12);
 }
 
 TEST(Linformer, RefusesWhatItCannotDo) {

@@ -1,5 +1,6 @@
-// Every variant that decodes token by token, over a context that is long beside any chunk, window
-// or segment: 4096 tokens. The contract asks the same of short ones.
+// Every variant that decodes token by token: over a context that is long beside any chunk, window
+// or segment, 4096 tokens (the contract asks the same of short ones), and with inputs that do not
+// fit.
 
 #include <gtest/gtest.h>
 
@@ -39,6 +40,28 @@ TEST(Stream, EqualsTheCausalForwardPassOver4096Tokens) {
     ++streamed;
   }
   EXPECT_GT(streamed, 10);
+}
+
+TEST(Stream, ReadsNoInputOfAnotherWidth) {
+  int read_x = 0;
+  for (const CatalogueEntry& entry : Catalogue::instance().entries()) {
+    if (entry.origin != "built-in" || !entry.registration->powers.stream) continue;
+    const std::string name(entry.info().name);
+    VariantTrial trial(name, self_problem(3, 4, 5, true));
+    if (!trial.variant->consumes().x) continue;
+    const auto stream = trial.variant->stream(trial.problem, trial.tensors);
+    std::vector<float> out(15);
+    Token token = trial.token(0, View(out.data(), 3, 5));
+    token.x = token.x.col_range(0, 4);
+    try {
+      stream->step(token);
+      FAIL() << name;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(name + ": x has 4 columns"), std::string::npos);
+    }
+    ++read_x;
+  }
+  EXPECT_GE(read_x, 2);
 }
 
 }  // namespace

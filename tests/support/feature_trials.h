@@ -35,13 +35,6 @@ inline double stream_difference(const std::string& expression, const Problem& pr
   return VariantTrial::difference(trial.decode(), whole);
 }
 
-/// The same between any two expressions with the same tensors.
-inline double expressions_difference(const std::string& one, const std::string& other,
-                                     const Problem& problem) {
-  return VariantTrial::difference(VariantTrial(one, problem).forward(),
-                                  VariantTrial(other, problem).forward());
-}
-
 /// Mean over elements of the squared difference of forward and of what `target` computes in double,
 /// inputs from normal(0, std).
 inline double output_error(const std::string& expression, const std::string& target,

@@ -110,6 +110,23 @@ class VariantTrial {
     return result;
   }
 
+  /// Largest difference of weights times V and the reference.
+  double weights_error() {
+    const std::vector<double> matrix = weights(), expected = reference();
+    double largest = 0;
+    for (Index i = 0; i < problem.queries; ++i) {
+      for (Index c = 0; c < problem.value_dim; ++c) {
+        double sum = 0;
+        for (Index j = 0; j < problem.keys; ++j) sum += matrix[i * problem.keys + j] * v(j, c);
+        const double distance = std::abs(sum - expected[i * problem.value_dim + c]);
+        // A NaN must not get lost in a comparison.
+        if (std::isnan(distance)) return std::numeric_limits<double>::infinity();
+        largest = std::max(largest, distance);
+      }
+    }
+    return largest;
+  }
+
   /// Largest difference of forward and reference over the largest element of the reference.
   double error() {
     // In this order: the reference reads the choices that forward takes.
@@ -170,6 +187,13 @@ class VariantTrial {
 /// Shape of self attention.
 inline Problem self_problem(Index n, Index dim, Index value_dim, bool causal = false) {
   return {.queries = n, .keys = n, .dim = dim, .value_dim = value_dim, .causal = causal};
+}
+
+/// Largest difference between the outputs of two expressions, over the largest element.
+inline double expressions_difference(const std::string& one, const std::string& other,
+                                     const Problem& problem) {
+  return VariantTrial::difference(VariantTrial(one, problem).forward(),
+                                  VariantTrial(other, problem).forward());
 }
 
 /// Causal outputs must not change in a bit when keys, values and layer inputs of later positions
