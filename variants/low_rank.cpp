@@ -46,7 +46,6 @@ class LowRank final : public Variant {
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch = softmax_matrix_scratch(problem);
     const Scratch inside = best_rank(problem).scratch(problem.value_dim);
-    scratch.shared<double>(problem.queries * problem.value_dim);
     scratch.shared_bytes += inside.shared_bytes;
     scratch.worker_bytes = std::max(scratch.worker_bytes, inside.worker_bytes);
     return scratch;
@@ -64,11 +63,8 @@ class LowRank final : public Variant {
   void forward(const Call& call) const override {
     const Problem& problem = call.problem;
     const SoftmaxMatrix matrix = softmax_matrix(call);
-    const MatrixView<double> out(
-        call.run.shared().take<double>(problem.queries * problem.value_dim).data(), problem.queries,
-        problem.value_dim);
-    best_rank(problem).multiply(matrix.weights, matrix.values, out, call.run);
-    round_to(call.out, out);
+    best_rank(problem).multiply(matrix.weights, matrix.values, matrix.out, call.run);
+    round_to(call.out, matrix.out);
   }
 
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
@@ -77,9 +73,7 @@ class LowRank final : public Variant {
 
   void reference(const ReferenceCall& call) const override {
     const RowMajor<double> weights = naive_best_rank(naive_softmax_matrix(call), rank);
-    naive_outputs(call, [&](Index i, double* row) {
-      std::copy_n(weights.row(i).data(), weights.cols(), row);
-    });
+    as_eigen(call.out) = weights * as_eigen(call.v);
   }
 
  private:

@@ -54,7 +54,6 @@ class SparseLowRank final : public Variant {
   Scratch scratch(const Problem& problem) const override {
     Scratch scratch = softmax_matrix_scratch(problem);
     const Scratch inside = best_rank(problem).scratch(problem.value_dim);
-    scratch.shared<double>(problem.queries * problem.value_dim);
     scratch.shared_bytes += inside.shared_bytes;
     const Scratch choosing =
         Scratch().worker<float>(problem.keys).worker<std::int32_t>(problem.keys);
@@ -78,18 +77,15 @@ class SparseLowRank final : public Variant {
   void forward(const Call& call) const override {
     const Problem& problem = call.problem;
     const SoftmaxMatrix matrix = softmax_matrix(call);
-    const MatrixView<double> out(
-        call.run.shared().take<double>(problem.queries * problem.value_dim).data(), problem.queries,
-        problem.value_dim);
     call.run.parallel((problem.queries + kChoiceRows - 1) / kChoiceRows,
                       [&](Index tile, Worker& worker) {
                         const Index end = std::min((tile + 1) * kChoiceRows, problem.queries);
                         for (Index i = tile * kChoiceRows; i < end; ++i) {
-                          take_largest(call, i, matrix, out.row(i), worker);
+                          take_largest(call, i, matrix, worker);
                         }
                       });
-    best_rank(problem).multiply(matrix.weights, matrix.values, out, call.run, true);
-    round_to(call.out, out);
+    best_rank(problem).multiply(matrix.weights, matrix.values, matrix.out, call.run, true);
+    round_to(call.out, matrix.out);
   }
 
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
@@ -98,9 +94,7 @@ class SparseLowRank final : public Variant {
 
   void reference(const ReferenceCall& call) const override {
     const RowMajor<double> weights = approximation(call);
-    naive_outputs(call, [&](Index i, double* row) {
-      std::copy_n(weights.row(i).data(), weights.cols(), row);
-    });
+    as_eigen(call.out) = weights * as_eigen(call.v);
   }
 
  private:
@@ -112,8 +106,9 @@ class SparseLowRank final : public Variant {
 
   /// Chooses the keys of one query, begins its output with their part, and takes their weights out
   /// of the matrix.
-  void take_largest(const Call& call, Index query, const SoftmaxMatrix& matrix, double* out,
+  void take_largest(const Call& call, Index query, const SoftmaxMatrix& matrix,
                     Worker& worker) const {
+    double* const out = matrix.out.row(query);
     const std::size_t mark = worker.scratch.used();
     const std::span<float> scores = worker.scratch.take<float>(call.problem.keys);
     const std::span<std::int32_t> order = worker.scratch.take<std::int32_t>(call.problem.keys);

@@ -53,7 +53,10 @@ SoftmaxMatrix softmax_matrix(const Call& call) {
     for (Index i = 0; i < count; ++i) softmax(rows.row(i), rows.cols);
     worker.executed.exponentials += static_cast<double>(count * rows.cols);
   });
-  return {weights, values};
+  const MatrixView<double> out(
+      call.run.shared().take<double>(problem.queries * problem.value_dim).data(), problem.queries,
+      problem.value_dim);
+  return {weights, values, out};
 }
 
 void round_to(View to, MatrixView<const double> from) {
@@ -67,6 +70,7 @@ Scratch softmax_matrix_scratch(const Problem& problem) {
   scratch.shared<double>(problem.keys * problem.dim)
       .shared<double>(problem.keys * problem.value_dim)
       .shared<double>(problem.queries * problem.keys)
+      .shared<double>(problem.queries * problem.value_dim)
       .worker<double>(kTileRows * problem.dim);
   scratch.worker_bytes += product_scratch_bytes<double>(kTileRows, problem.keys, problem.dim);
   return scratch;

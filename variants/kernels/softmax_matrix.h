@@ -11,6 +11,7 @@ namespace subquad {
 struct SoftmaxMatrix {
   MatrixView<double> weights;       ///< [queries, keys]: every query sees every key
   MatrixView<const double> values;  ///< [keys, value_dim]
+  MatrixView<double> out;           ///< [queries, value_dim], contents undefined
 };
 
 /// Takes it from the shared arena.
