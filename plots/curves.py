@@ -87,6 +87,18 @@ def notes_of(rows, quantity, none_text, width):
     return lines
 
 
+def draw_figures(frame, out, name, direction, quantity, words, interval, title, *more, **choices):
+    """A figure for each group of a direction's rows, saved as `name`; the rest as for draw_figure, but
+    that the group's words go behind the title."""
+    looks = common.Looks(frame)
+    paths = []
+    for suffix, group, rows in common.figure_groups(frame, direction):
+        figure = draw_figure(rows, looks, quantity, words, interval, f"{title} ({group})", *more,
+                             **choices)
+        paths += common.save(figure, out, name + suffix)
+    return paths
+
+
 def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis,
                 x_label="length n (keys)", flat=False):
     """`quantity` is a column of the frame, `words` its axis; `flat`: most curves are expected to be."""

@@ -6,14 +6,10 @@ import curves
 
 
 def draw(frame, out, _=None):
-    looks = common.Looks(frame)
-    paths = []
-    for suffix, words, rows in common.figure_groups(frame):
-        figure = curves.draw_figure(rows, looks, "memory", "scratch + parameters", False,
-                                    f"Memory beside inputs and output, against length ({words})",
-                                    "No memory at any length: ", common.human_bytes)
-        paths += common.save(figure, out, "memory_vs_length" + suffix)
-    return paths
+    return curves.draw_figures(frame, out, "memory_vs_length", "forward", "memory",
+                               "scratch + parameters", False,
+                               "Memory beside inputs and output, against length",
+                               "No memory at any length: ", common.human_bytes)
 
 
 if __name__ == "__main__":

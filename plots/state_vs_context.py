@@ -6,15 +6,9 @@ import curves
 
 
 def draw(frame, out, _=None):
-    looks = common.Looks(frame)
-    paths = []
-    for suffix, words, rows in common.figure_groups(frame, "decode"):
-        figure = curves.draw_figure(rows, looks, "state", "state, all heads", False,
-                                    f"Decoding: state against context ({words})",
-                                    "No state at any length: ", common.human_bytes,
-                                    "context length n (tokens)", True)
-        paths += common.save(figure, out, "state_vs_context" + suffix)
-    return paths
+    return curves.draw_figures(frame, out, "state_vs_context", "decode", "state", "state, all heads", False,
+                               "Decoding: state against context", "No state at any length: ",
+                               common.human_bytes, "context length n (tokens)", True)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,8 @@ import curves
 
 
 def draw(frame, out, _=None):
-    looks = common.Looks(frame)
-    paths = []
-    for suffix, words, rows in common.figure_groups(frame):
-        figure = curves.draw_figure(rows, looks, "time", "time of a forward pass", True,
-                                    f"Time against length ({words})", "No time: ",
-                                    common.human_seconds)
-        paths += common.save(figure, out, "time_vs_length" + suffix)
-    return paths
+    return curves.draw_figures(frame, out, "time_vs_length", "forward", "time", "time of a forward pass", True,
+                               "Time against length", "No time: ", common.human_seconds)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,9 @@ import curves
 
 
 def draw(frame, out, _=None):
-    looks = common.Looks(frame)
-    paths = []
-    for suffix, words, rows in common.figure_groups(frame, "decode"):
-        figure = curves.draw_figure(rows, looks, "time", "time per token, all heads", True,
-                                    f"Decoding: time per token against context ({words})",
-                                    "No time: ", common.human_seconds,
-                                    "context length n (tokens)", True)
-        paths += common.save(figure, out, "token_time_vs_context" + suffix)
-    return paths
+    return curves.draw_figures(frame, out, "token_time_vs_context", "decode", "time", "time per token, all heads",
+                               True, "Decoding: time per token against context", "No time: ",
+                               common.human_seconds, "context length n (tokens)", True)
 
 
 if __name__ == "__main__":
