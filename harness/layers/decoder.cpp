@@ -37,9 +37,7 @@ std::vector<std::vector<Index>> heads_by_stream(const Layer& layer, Index key_he
 struct Decoder::Impl {
   Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, Index tokens,
        int threads)
-      : layer(layer), input(input), tokens(tokens), team(std::max(threads, 1)) {
-    if (threads < 1)
-      throw Error("threads = " + std::to_string(threads) + " (at least 1 is needed)");
+      : layer(layer), input(input), tokens(tokens), team(at_least_one(threads)) {
     check_input(layer, input);
     const std::string reason = layer.refuses_decoding();
     if (!reason.empty()) throw Error(layer.resolved() + ": " + reason);

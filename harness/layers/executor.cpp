@@ -111,9 +111,7 @@ ConstView LayerOutput::of(Index sequence, Index head) const {
 
 struct Executor::Impl {
   Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads)
-      : layer(layer), input(input), team(std::max(threads, 1)), board(team.size()) {
-    if (threads < 1)
-      throw Error("threads = " + std::to_string(threads) + " (at least 1 is needed)");
+      : layer(layer), input(input), team(at_least_one(threads)), board(team.size()) {
     check_input(layer, input);
     for (Index sequence = 0; sequence < input.batch; ++sequence) {
       for (Index call = 0; call < layer.calls(); ++call) plan(sequence, call, tensors);

@@ -10,8 +10,11 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "subquad/error.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define SUBQUAD_THREAD_SANITIZER 1
@@ -22,6 +25,11 @@
 #endif
 
 namespace subquad {
+
+int at_least_one(int threads) {
+  if (threads >= 1) return threads;
+  throw Error("threads = " + std::to_string(threads) + " (at least 1 is needed)");
+}
 
 #ifdef SUBQUAD_THREAD_SANITIZER
 

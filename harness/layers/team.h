@@ -39,6 +39,9 @@ class Team {
   std::unique_ptr<Threads> threads_;
 };
 
+/// `threads`, or Error where there are none.
+int at_least_one(int threads);
+
 /// Work that is not timed: calls job(i) for every i in [0, jobs), each once, on a few threads: four
 /// at the most, because the stack of each counts as memory of the process. The first exception of a
 /// job is thrown when all have stopped.
