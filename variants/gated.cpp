@@ -104,7 +104,6 @@ class Gated final : public Variant {
     visit("rank", rank, between(1, 1024), "width of the layer between x and the gates");
     visit("temperature", temperature, between(0.01, 1e6),
           "gates are the sigmoid to the power of 1 / temperature");
-    // Logarithms of gates are summed over a chunk: longer ones would cost digits.
     visit("chunk", chunk, between(1, 256), "rows handled by one matrix product; changes no result");
   }
   Target target(const Problem&) const override { return Target::operation; }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "kernels/feature_attention-inl.h"
+#include "kernels/naive-inl.h"
 #include "kernels/rowwise.h"
 #include "subquad/registry.h"
 
@@ -98,16 +99,7 @@ class Linear final : public FeatureAttention<Linear, float> {
   }
 
   void reference(const ReferenceCall& call) const override {
-    std::vector<double> row(static_cast<std::size_t>(call.problem.keys));
-    for (Index i = 0; i < call.out.rows; ++i) {
-      weigh(call, i, row.data());
-      for (Index c = 0; c < call.out.cols; ++c) {
-        call.out(i, c) = 0;
-        for (Index j = 0; j < call.v.rows; ++j) {
-          if (call.problem.sees(i, j)) call.out(i, c) += row[j] * call.v(j, c);
-        }
-      }
-    }
+    naive_outputs(call, [&](Index i, double* row) { weigh(call, i, row); });
   }
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
     for (Index i = 0; i < weights.rows; ++i) weigh(call, i, weights.row(i));

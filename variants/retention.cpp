@@ -85,7 +85,6 @@ class Retention final : public Variant {
   void parameters(Parameters& visit) override {
     visit("gamma", gamma, between(1e-6, 1), "what is left of a key's weight after one more token");
     visit("norm", norm, {"none", "rms"}, "rms: each output row over its root mean square");
-    // Logarithms of gates are summed over a chunk: longer ones would cost digits.
     visit("chunk", chunk, between(1, 256), "rows handled by one matrix product; changes no result");
   }
   Target target(const Problem&) const override { return Target::operation; }
