@@ -79,14 +79,11 @@ class TensorNotes final : public TensorVisitor {
   std::vector<Role> roles;
   std::vector<Index> sizes;
 
- protected:
-  void floats(std::string_view name, Shape shape, Initialiser, Role role, Sharing sharing,
-              std::string_view) override {
-    seen.emplace_back(name, sharing);
-    roles.push_back(role);
-    sizes.push_back(element_count(shape));
+  void declare(TensorDeclaration declaration) override {
+    seen.emplace_back(declaration.name, declaration.sharing);
+    roles.push_back(declaration.role);
+    sizes.push_back(element_count(declaration.shape));
   }
-  void integers(std::string_view, Shape, Initialiser, Role, Sharing, std::string_view) override {}
 };
 
 TensorNotes notes_of(const char* expression, const Problem& problem) {

@@ -14,6 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 enum class Kind { full, simple, local };
+enum class Part { head, body, tail };
 
 struct Settings {
   Index radius = 16;
@@ -21,6 +22,7 @@ struct Settings {
   double scale = 0.1;
   bool shared = true;
   Kind kind = Kind::simple;
+  Some<Part> parts = {Part::head, Part::tail};
 
   VisitParameters visit() {
     return [this](Parameters& visit) {
@@ -29,6 +31,7 @@ struct Settings {
       visit("scale", scale, between(-1, 0.5), "factor");
       visit("shared", shared, "one for all");
       visit("kind", kind, {"full", "simple", "local"}, "which");
+      visit("parts", parts, {"head", "body", "tail"}, "of what");
     };
   }
 };
@@ -52,7 +55,7 @@ std::string error_of(const std::string& text) {
 TEST(Settings, InfosTellTheDeclaration) {
   Settings settings;
   const auto infos = parameter_infos(settings.visit());
-  ASSERT_EQ(infos.size(), 5u);
+  ASSERT_EQ(infos.size(), 6u);
   EXPECT_EQ(infos[0].name, "radius");
   EXPECT_EQ(infos[0].type, "integer");
   EXPECT_EQ(infos[0].default_value, "16");
@@ -65,6 +68,19 @@ TEST(Settings, InfosTellTheDeclaration) {
   EXPECT_EQ(infos[4].type, "choice");
   EXPECT_EQ(infos[4].default_value, "simple");
   EXPECT_THAT(infos[4].choices, ElementsAre("full", "simple", "local"));
+  EXPECT_EQ(infos[5].type, "some");
+  EXPECT_EQ(infos[5].default_value, "head+tail");
+  EXPECT_THAT(infos[5].choices, ElementsAre("head", "body", "tail"));
+}
+
+TEST(Settings, SomeOfTheNamesInAnyOrder) {
+  const Settings one = configured("x(parts=body)"), two = configured("x(parts=tail+body)");
+  EXPECT_TRUE(one.parts.has(Part::body));
+  EXPECT_EQ(one.parts.count(), 1);
+  EXPECT_FALSE(two.parts.has(Part::head));
+  EXPECT_EQ(two.parts.count(), 2);
+  Settings settings = two;
+  EXPECT_THAT(resolved_text("x", settings.visit()), HasSubstr("parts=body+tail"));
 }
 
 TEST(Settings, AssignsWhatIsWrittenAndLeavesTheRest) {
@@ -94,8 +110,12 @@ TEST(Settings, MistakesNameExpressionKeyValueAndWhatIsAllowed) {
       {"x(radius=1|2)", "unexpected '|'"},
       {"x(shared=1)", "x(shared=1): shared = 1 is neither true nor false"},
       {"x(kind=ful)", "x(kind=ful): kind = ful is none of full, simple, local"},
+      {"x(parts=head+tale)", "parts = head+tale: 'tale' is none of head, body, tail"},
+      {"x(parts=head+)", "parts = head+: '' is none of head, body, tail"},
+      {"x(parts=head+head)", "parts = head+head names 'head' twice"},
       {"x(radios=3)", "x(radios=3): x has no parameter 'radios' (did you mean 'radius'?)"},
-      {"x(bucket=3)", "x has no parameter 'bucket' (known: radius, offset, scale, shared, kind)"},
+      {"x(bucket=3)",
+       "x has no parameter 'bucket' (known: radius, offset, scale, shared, kind, parts)"},
       {"x(dense)", "x(dense): 'dense' is no key=value"},
   };
   for (const auto& [text, what] : cases) EXPECT_THAT(error_of(text), HasSubstr(what)) << text;
@@ -104,7 +124,9 @@ TEST(Settings, MistakesNameExpressionKeyValueAndWhatIsAllowed) {
 TEST(Settings, ResolvedTextRepeatsTheSettings) {
   Settings settings = configured("x(radius=1e9,offset=-7,scale=1/3,kind=full)");
   const std::string text = resolved_text("x", settings.visit());
-  EXPECT_EQ(text, "x(radius=1000000000,offset=-7,scale=0.3333333333333333,shared=true,kind=full)");
+  EXPECT_EQ(text,
+            "x(radius=1000000000,offset=-7,scale=0.3333333333333333,shared=true,kind=full,parts="
+            "head+tail)");
   const Settings again = configured(text);
   EXPECT_EQ(again.radius, settings.radius);
   EXPECT_EQ(again.scale, settings.scale);  // bit for bit

@@ -109,7 +109,8 @@ class Routing final : public Variant {
                       unit_row(&rows[at], dim, &rows[at]);
                     }
                   })),
-          Role::running, Sharing::head, "directions that tokens are routed by");
+          Role::running, Sharing::head, "directions that tokens are routed by",
+          fit::iterative("spherical k-means over the layer-normed tokens, from those drawn"));
     visit.choice("query_members",
                  {{"clusters", count}, {"queries", taken(problem.queries, problem)}},
                  "queries (qk=shared: tokens) that each centroid takes, ascending");

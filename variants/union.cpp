@@ -28,13 +28,7 @@ class TensorCount final : public TensorVisitor {
  public:
   Index count = 0;
 
- protected:
-  void floats(std::string_view, Shape, Initialiser, Role, Sharing, std::string_view) override {
-    ++count;
-  }
-  void integers(std::string_view, Shape, Initialiser, Role, Sharing, std::string_view) override {
-    ++count;
-  }
+  void declare(TensorDeclaration) override { ++count; }
 };
 
 class Union final : public Restriction {

@@ -29,6 +29,8 @@ void print_tensors(const Variant& variant, const Problem& problem) {
     fmt::print("  {} {} {}, {}, one per {}{}\n      {}\n", tensor.name, shape_text(tensor.shape),
                tensor.element, to_string(tensor.role), to_string(tensor.sharing),
                tensor.initialiser.empty() ? "" : ", drawn from " + tensor.initialiser, tensor.doc);
+    if (tensor.fitting.way == Fitting::Way::none) continue;
+    fmt::print("      fitted ({}): {}\n", to_string(tensor.fitting.way), tensor.fitting.how);
   }
 }
 

@@ -31,6 +31,8 @@ Json tensors_to_json(const Variant& variant) {
                        {"initialiser", tensor.initialiser},
                        {"role", to_string(tensor.role)},
                        {"sharing", to_string(tensor.sharing)},
+                       {"fitted", to_string(tensor.fitting.way)},
+                       {"fitting", tensor.fitting.how},
                        {"doc", tensor.doc}});
   }
   return tensors;
@@ -69,6 +71,9 @@ std::vector<Capability> capabilities(const Variant& variant) {
 
 std::string range_text(const ParameterInfo& parameter) {
   if (parameter.type == "choice") return fmt::format("{}", fmt::join(parameter.choices, " | "));
+  if (parameter.type == "some") {
+    return fmt::format("one or more of {}, with + between", fmt::join(parameter.choices, " | "));
+  }
   if (parameter.type == "boolean") return "true | false";
   const auto [low, high] = parameter.range;
   if (std::isfinite(low) && std::isfinite(high)) return fmt::format("{} to {}", low, high);
@@ -113,7 +118,7 @@ Json parameters_to_json(const std::vector<ParameterInfo>& parameters) {
   for (const ParameterInfo& parameter : parameters) {
     Json json = {
         {"name", parameter.name}, {"type", parameter.type}, {"default", parameter.default_value}};
-    if (parameter.type == "choice") {
+    if (parameter.type == "choice" || parameter.type == "some") {
       json["choices"] = parameter.choices;
     } else if (parameter.type != "boolean") {
       json["range"] = {finite_or_null(parameter.range.low), finite_or_null(parameter.range.high)};

@@ -57,35 +57,32 @@ class TensorCheck final : public TensorVisitor {
  public:
   std::optional<std::string> defect;
 
- private:
-  void check(std::string_view name, const Shape& shape, bool initialised, Role role,
-             std::string_view doc) {
+  void declare(TensorDeclaration one) override {
     const auto found = [&](std::string text) {
-      if (!defect) defect = fmt::format("tensor '{}' {}", name, text);
+      if (!defect) defect = fmt::format("tensor '{}' {}", one.name, text);
     };
-    if (!is_name(name)) found("is not [a-z][a-z0-9_]*");
-    if (!names_.insert(std::string(name)).second) found("is declared twice");
-    if (!is_line(doc)) found("has no documentation");
-    if (shape.empty()) found("has no extents");
-    for (const Extent& extent : shape) {
+    if (!is_name(one.name)) found("is not [a-z][a-z0-9_]*");
+    if (!names_.insert(one.name).second) found("is declared twice");
+    if (!is_line(one.doc)) found("has no documentation");
+    if (one.shape.empty()) found("has no extents");
+    for (const Extent& extent : one.shape) {
       if (extent.size <= 0) found(fmt::format("has extent {} = {}", extent.name, extent.size));
       if (!is_line(extent.name)) found("has an extent without a name");
     }
-    const bool written_by_forward = role == Role::choice || role == Role::saved;
-    if (!initialised && !written_by_forward) found("has no initialiser");
-    if (initialised && written_by_forward) found("is written by forward and yet initialised");
-  }
-  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role, Sharing,
-              std::string_view doc) override {
-    check(name, shape, static_cast<bool>(initialiser.floats), role, doc);
-    if (role == Role::choice && !defect)
-      defect = fmt::format("tensor '{}' is a float choice", name);
-  }
-  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role, Sharing,
-                std::string_view doc) override {
-    check(name, shape, static_cast<bool>(initialiser.integers), role, doc);
+    const bool initialised = one.is_integer ? static_cast<bool>(one.initialiser.integers)
+                                            : static_cast<bool>(one.initialiser.floats);
+    if (!initialised && !one.belongs_to_sequence()) found("has no initialiser");
+    if (initialised && one.belongs_to_sequence())
+      found("is written by forward and yet initialised");
+    if (one.role == Role::choice && !one.is_integer) found("is a float choice");
+    if (!one.is_fitted()) return;
+    if (one.is_integer || (one.role != Role::learned && one.role != Role::running)) {
+      found("is fitted, but no learned or running tensor of floats");
+    }
+    if (!is_line(one.fitting.how)) found("does not say how it is fitted");
   }
 
+ private:
   std::set<std::string> names_;
 };
 

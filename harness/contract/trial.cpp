@@ -47,6 +47,14 @@ std::vector<std::string> numbers_to_try(const ParameterInfo& info) {
   return texts;
 }
 
+void add_sums(const std::vector<std::string>& names, std::vector<std::string>& values) {
+  const auto add = [&](const std::string& sum) {
+    if (std::find(values.begin(), values.end(), sum) == values.end()) values.push_back(sum);
+  };
+  for (std::size_t i = 1; i < names.size(); ++i) add(names[i - 1] + "+" + names[i]);
+  add(fmt::format("{}", fmt::join(names, "+")));
+}
+
 std::vector<Candidates> candidates_of(const Registration& registration, const Setting& fixed) {
   const std::unique_ptr<Variant> variant = registration.make();
   std::vector<Candidates> all;
@@ -64,6 +72,8 @@ std::vector<Candidates> candidates_of(const Registration& registration, const Se
       for (const std::string& name : names) {
         if (name != info.default_value) one.values.push_back(name);
       }
+      // Beside each by itself, neighbours and all together.
+      if (info.type == "some") add_sums(names, one.values);
     }
     all.push_back(std::move(one));
   }

@@ -119,21 +119,16 @@ struct BenchTensors::Drawer final : TensorVisitor {
     return *(owner.held_[std::string(name)] = std::move(held));
   }
 
-  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role, Sharing,
-              std::string_view) override {
-    Held& held = hold(name, shape, role, false);
-    if (!initialiser.floats) return;
-    Generator random(seed, hash(name));
-    initialiser.floats(random, shape,
-                       {held.memory.view().data, static_cast<std::size_t>(element_count(shape))});
-  }
-
-  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role, Sharing,
-                std::string_view) override {
-    Held& held = hold(name, shape, role, true);
-    if (!initialiser.integers) return;
-    Generator random(seed, hash(name));
-    initialiser.integers(random, shape, held.integers());
+  void declare(TensorDeclaration declaration) override {
+    const Shape& shape = declaration.shape;
+    Held& held = hold(declaration.name, shape, declaration.role, declaration.is_integer);
+    Generator random(seed, hash(declaration.name));
+    if (declaration.is_integer && declaration.initialiser.integers) {
+      declaration.initialiser.integers(random, shape, held.integers());
+    } else if (!declaration.is_integer && declaration.initialiser.floats) {
+      declaration.initialiser.floats(
+          random, shape, {held.memory.view().data, static_cast<std::size_t>(element_count(shape))});
+    }
   }
 
   BenchTensors& owner;

@@ -45,6 +45,23 @@ std::string choice_text(std::string_view name, int value,
   return std::string(names.begin()[value]);
 }
 
+std::string some_text(std::string_view name, std::uint32_t bits,
+                      std::initializer_list<std::string_view> names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if ((bits >> i & 1) == 0) continue;
+    text += (text.empty() ? "" : "+") + std::string(names.begin()[i]);
+  }
+  if (text.empty()) throw std::logic_error("parameter '" + std::string(name) + "' names nothing");
+  return text;
+}
+
+std::string listed(std::initializer_list<std::string_view> names) {
+  std::string text;
+  for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
 class Collector final : public Parameters {
  public:
   std::vector<ParameterInfo> take() { return std::move(infos_); }
@@ -63,6 +80,15 @@ class Collector final : public Parameters {
     add({std::string(name),
          "choice",
          choice_text(name, value, names),
+         {},
+         std::vector<std::string>(names.begin(), names.end()),
+         std::string(doc)});
+  }
+  void some(std::string_view name, std::uint32_t& bits, Names names,
+            std::string_view doc) override {
+    add({std::string(name),
+         "some",
+         some_text(name, bits, names),
          {},
          std::vector<std::string>(names.begin(), names.end()),
          std::string(doc)});
@@ -137,13 +163,31 @@ class Assigner final : public Parameters {
     if (!text) return;
     const auto found = std::find(names.begin(), names.end(), *text);
     if (found == names.end()) {
-      std::string allowed;
-      for (std::string_view choice : names) {
-        allowed += (allowed.empty() ? "" : ", ") + std::string(choice);
-      }
-      fail(std::string(name) + " = " + printable(*text) + " is none of " + allowed);
+      fail(std::string(name) + " = " + printable(*text) + " is none of " + listed(names));
     }
     value = static_cast<int>(found - names.begin());
+  }
+  void some(std::string_view name, std::uint32_t& bits, Names names, std::string_view) override {
+    const std::string* text = written(name);
+    if (!text) return;
+    bits = 0;
+    for (std::string_view rest = *text;;) {
+      const std::size_t end = std::min(rest.find('+'), rest.size());
+      const std::string_view word = rest.substr(0, end);
+      const auto found = std::find(names.begin(), names.end(), word);
+      if (found == names.end()) {
+        fail(std::string(name) + " = " + printable(*text) + ": '" + printable(word) +
+             "' is none of " + listed(names));
+      }
+      const std::uint32_t bit = std::uint32_t{1} << (found - names.begin());
+      if ((bits & bit) != 0) {
+        fail(std::string(name) + " = " + printable(*text) + " names '" + printable(word) +
+             "' twice");
+      }
+      bits |= bit;
+      if (end == rest.size()) break;
+      rest.remove_prefix(end + 1);
+    }
   }
 
   const Expression& expression_;

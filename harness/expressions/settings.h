@@ -14,10 +14,10 @@ namespace subquad {
 /// A hyper-parameter as its declaration tells it; what help and `list --format json` print.
 struct ParameterInfo {
   std::string name;
-  std::string type;           ///< "integer", "real", "boolean", "choice"
-  std::string default_value;  ///< as it would be written in an expression
-  Range range;                ///< numeric types
-  std::vector<std::string> choices;
+  std::string type;                  ///< "integer", "real", "boolean", "choice", "some"
+  std::string default_value;         ///< as it would be written in an expression
+  Range range;                       ///< numeric types
+  std::vector<std::string> choices;  ///< of "choice" one, of "some" one or more with '+' between
   std::string doc;
 };
 

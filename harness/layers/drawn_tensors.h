@@ -20,12 +20,14 @@ struct TensorInfo {
   Role role;
   Sharing sharing;
   std::string doc;
+  Fitting fitting;
   std::size_t bytes() const { return static_cast<std::size_t>(element_count(shape)) * 4; }
 };
 std::vector<TensorInfo> tensor_infos(const Variant& variant, const Problem& problem);
 
 const char* to_string(Role role);
 const char* to_string(Sharing sharing);
+const char* to_string(Fitting::Way way);
 
 /// All tensors of a layer: drawn from (seed, layer, head, name), or taken from a file. Each comes
 /// from a generator of its own, keyed by XXH64("layer=0;head=3;name") with the seed ("layer=0;name"

@@ -14,19 +14,7 @@ class Collector final : public TensorVisitor {
  public:
   std::vector<TensorDeclaration> take() { return std::move(declarations_); }
 
- private:
-  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-              Sharing sharing, std::string_view doc) override {
-    add({std::string(name), std::move(shape), std::move(initialiser), role, sharing,
-         std::string(doc), false});
-  }
-  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-                Sharing sharing, std::string_view doc) override {
-    add({std::string(name), std::move(shape), std::move(initialiser), role, sharing,
-         std::string(doc), true});
-  }
-
-  void add(TensorDeclaration declaration) {
+  void declare(TensorDeclaration declaration) override {
     const std::string subject = "tensor '" + declaration.name + "'";
     for (const TensorDeclaration& other : declarations_) {
       if (other.name == declaration.name) throw std::logic_error(subject + " is declared twice");
@@ -51,6 +39,7 @@ class Collector final : public TensorVisitor {
     declarations_.push_back(std::move(declaration));
   }
 
+ private:
   std::vector<TensorDeclaration> declarations_;
 };
 
@@ -67,7 +56,7 @@ std::vector<TensorInfo> tensor_infos(const Variant& variant, const Problem& prob
   for (TensorDeclaration& one : declared_tensors(variant, problem)) {
     infos.push_back({std::move(one.name), std::move(one.shape),
                      one.is_integer ? "int32" : "float32", std::move(one.initialiser.text),
-                     one.role, one.sharing, std::move(one.doc)});
+                     one.role, one.sharing, std::move(one.doc), std::move(one.fitting)});
   }
   return infos;
 }
@@ -94,6 +83,18 @@ const char* to_string(Role role) {
       return "saved";
   }
   throw std::logic_error("a role without a name");
+}
+
+const char* to_string(Fitting::Way way) {
+  switch (way) {
+    case Fitting::Way::none:
+      return "not fitted";
+    case Fitting::Way::closed_form:
+      return "closed form";
+    case Fitting::Way::iterative:
+      return "iterative";
+  }
+  throw std::logic_error("a way of fitting without a name");
 }
 
 const char* to_string(Sharing sharing) {

@@ -116,24 +116,22 @@ class DrawnMapTensors::Drawer final : public TensorVisitor {
  public:
   Drawer(MapTensors& tensors, std::uint64_t seed) : tensors_(tensors), seed_(seed) {}
 
- protected:
-  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role, Sharing,
-              std::string_view) override {
-    const Index count = element_count(shape);
-    const Index cols = shape.empty() ? 1 : shape.back().size;
-    tensors_.add(std::string(name), cols == 0 ? 0 : count / cols, cols);
+  void declare(TensorDeclaration declaration) override {
+    const Index count = element_count(declaration.shape);
     Generator generator(seed_, next_stream_++);
-    const View view = tensors_.writable(name);
-    if (initialiser.floats) {
-      initialiser.floats(generator, shape, {view.data, static_cast<std::size_t>(count)});
+    const Initialiser& initialiser = declaration.initialiser;
+    if (declaration.is_integer) {
+      tensors_.add_integers(declaration.name,
+                            std::vector<std::int32_t>(static_cast<std::size_t>(count)));
+      if (!initialiser.integers) return;
+      initialiser.integers(generator, declaration.shape, tensors_.choices(declaration.name));
+      return;
     }
-  }
-  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role, Sharing,
-                std::string_view) override {
-    tensors_.add_integers(std::string(name), std::vector<std::int32_t>(
-                                                 static_cast<std::size_t>(element_count(shape))));
-    Generator generator(seed_, next_stream_++);
-    if (initialiser.integers) initialiser.integers(generator, shape, tensors_.choices(name));
+    const Index cols = declaration.shape.empty() ? 1 : declaration.shape.back().size;
+    tensors_.add(declaration.name, cols == 0 ? 0 : count / cols, cols);
+    if (!initialiser.floats) return;
+    initialiser.floats(generator, declaration.shape,
+                       {tensors_.writable(declaration.name).data, static_cast<std::size_t>(count)});
   }
 
  private:

@@ -58,20 +58,12 @@ class MemberTensorVisitor final : public TensorVisitor {
  public:
   MemberTensorVisitor(TensorVisitor& visit, std::size_t member) : visit_(visit), member_(member) {}
 
- protected:
-  void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-              Sharing sharing, std::string_view doc) override {
-    visit_(own(name), std::move(shape), std::move(initialiser), role, sharing, doc);
-  }
-  void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-                Sharing sharing, std::string_view doc) override {
-    if (role == Role::choice) return visit_.choice(own(name), std::move(shape), doc);
-    visit_.integer(own(name), std::move(shape), std::move(initialiser), role, sharing, doc);
+  void declare(TensorDeclaration declaration) override {
+    declaration.name = std::string_view(MemberTensorName(member_, declaration.name));
+    visit_.declare(std::move(declaration));
   }
 
  private:
-  MemberTensorName own(std::string_view name) const { return {member_, name}; }
-
   TensorVisitor& visit_;
   std::size_t member_;
 };

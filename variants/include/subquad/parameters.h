@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <initializer_list>
 #include <limits>
 #include <string_view>
@@ -17,6 +19,21 @@ struct Range {
 inline Range at_least(double low) { return {low, std::numeric_limits<double>::infinity()}; }
 inline Range between(double low, double high) { return {low, high}; }
 inline Range anything() { return {}; }
+
+/// Some values of an enumeration 0, 1, ..., written with '+' between their names: "random+dot".
+template <class Enum>
+struct Some {
+  std::uint32_t bits = 0;
+
+  Some(std::initializer_list<Enum> values) {
+    for (const Enum value : values) bits |= bit(value);
+  }
+  bool has(Enum value) const { return (bits & bit(value)) != 0; }
+  Index count() const { return std::popcount(bits); }
+
+ private:
+  static std::uint32_t bit(Enum value) { return std::uint32_t{1} << static_cast<int>(value); }
+};
 
 /// Visits hyper-parameters, one call per parameter: name, member, what it may be, documentation.
 /// The member's initialiser is its default. Help, parsing, range checks, sweeps, records and the
@@ -48,6 +65,12 @@ class Parameters {
     choice(name, chosen, names, doc);
     value = static_cast<Enum>(chosen);
   }
+  /// One or more of at most 32 names, in whatever order they are written.
+  template <class Enum>
+  void operator()(std::string_view name, Some<Enum>& values,
+                  std::initializer_list<std::string_view> names, std::string_view doc) {
+    some(name, values.bits, names, doc);
+  }
 
  protected:
   using Names = std::initializer_list<std::string_view>;
@@ -55,6 +78,9 @@ class Parameters {
   virtual void real(std::string_view name, double& value, Range range, std::string_view doc) = 0;
   virtual void boolean(std::string_view name, bool& value, std::string_view doc) = 0;
   virtual void choice(std::string_view name, int& value, Names names, std::string_view doc) = 0;
+  /// Bit i of `bits` stands for name i.
+  virtual void some(std::string_view name, std::uint32_t& bits, Names names,
+                    std::string_view doc) = 0;
 };
 
 }  // namespace subquad

@@ -37,7 +37,7 @@ struct Registration {
 __attribute__((visibility("hidden"))) inline const Registration* local_registrations = nullptr;
 
 /// Changes whenever a type in these headers changes its meaning or layout.
-inline constexpr int kAbiVersion = 5;
+inline constexpr int kAbiVersion = 6;
 
 /// What a shared library of variants exports, in C. The loader reads `abi_version` first, which
 /// stays the first member for ever, and goes on only if it and `toolchain` are the program's own.

@@ -61,6 +61,39 @@ Initialiser custom(std::string text,
                    std::function<void(Generator&, const Shape&, std::span<std::int32_t>)> fill);
 }  // namespace init
 
+/// How `calibrate` finds what a tensor holds, if it does.
+struct Fitting {
+  enum class Way {
+    none,         ///< left as it is: drawn, or loaded
+    closed_form,  ///< the solution of equations: the best there is, in the sense that `how` states
+    iterative     ///< steps towards a better one
+  };
+  Way way = Way::none;
+  std::string how;  ///< one line: what is minimised, over what, what is held fixed
+};
+
+namespace fit {
+inline Fitting closed_form(std::string how) { return {Fitting::Way::closed_form, std::move(how)}; }
+inline Fitting iterative(std::string how) { return {Fitting::Way::iterative, std::move(how)}; }
+}  // namespace fit
+
+/// A tensor as a variant declares it.
+struct TensorDeclaration {
+  std::string name;
+  Shape shape;
+  Initialiser initialiser;
+  Role role;
+  Sharing sharing;
+  std::string doc;
+  Fitting fitting = {};
+  bool is_integer = false;
+
+  /// Written by each call of `forward`, so every sequence has its own.
+  bool belongs_to_sequence() const { return role == Role::choice || role == Role::saved; }
+  /// Written by `calibrate`.
+  bool is_fitted() const { return fitting.way != Fitting::Way::none; }
+};
+
 /// Visits the tensors that a variant owns, one call per tensor. The harness draws them, each from a
 /// generator keyed by (seed, layer, head, name), counts their bytes, loads and saves them by name.
 ///
@@ -72,25 +105,35 @@ class TensorVisitor {
  public:
   virtual ~TensorVisitor() = default;
 
-  /// Float32.
+  /// Float32. What `calibrate` writes says how (`fit::closed_form`, `fit::iterative`).
   void operator()(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-                  Sharing sharing, std::string_view doc) {
-    floats(name, std::move(shape), std::move(initialiser), role, sharing, doc);
+                  Sharing sharing, std::string_view doc, Fitting fitting = {}) {
+    declare({std::string(name), std::move(shape), std::move(initialiser), role, sharing,
+             std::string(doc), std::move(fitting), false});
   }
   /// Int32 with an initialiser (`Role::random`, `Role::learned`), or without one: a choice.
   void integer(std::string_view name, Shape shape, Initialiser initialiser, Role role,
                Sharing sharing, std::string_view doc) {
-    integers(name, std::move(shape), std::move(initialiser), role, sharing, doc);
+    declare({std::string(name),
+             std::move(shape),
+             std::move(initialiser),
+             role,
+             sharing,
+             std::string(doc),
+             {},
+             true});
   }
   void choice(std::string_view name, Shape shape, std::string_view doc) {
-    integers(name, std::move(shape), {}, Role::choice, Sharing::head, doc);
+    declare({std::string(name),
+             std::move(shape),
+             {},
+             Role::choice,
+             Sharing::head,
+             std::string(doc),
+             {},
+             true});
   }
-
- protected:
-  virtual void floats(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-                      Sharing sharing, std::string_view doc) = 0;
-  virtual void integers(std::string_view name, Shape shape, Initialiser initialiser, Role role,
-                        Sharing sharing, std::string_view doc) = 0;
+  virtual void declare(TensorDeclaration declaration) = 0;
 };
 
 /// The tensors of one head during a call, found by the names they were declared with. A name that
