@@ -214,7 +214,10 @@ TEST_F(InputFileTest, MistakesInTheArguments) {
   EXPECT_THAT(make_error(",batch=-1"), HasSubstr("is not within"));
   EXPECT_THAT(make_error(",heads=0:5"), HasSubstr("heads = 0:5 is not within the file's 0:4"));
   EXPECT_THAT(make_error(",heads=first"), HasSubstr("heads = first is none of all, a number"));
-  EXPECT_THAT(make_error(",heads=0:2:4"), HasSubstr("is none of all"));
+  EXPECT_THAT(make_error(",heads=0:2:2"), HasSubstr("a range of heads has no step"));
+  EXPECT_THAT(make_error(",batch=0:2:0"), HasSubstr("is none of all"));
+  EXPECT_THAT(make_error(",batch=0:2:1:1"), HasSubstr("is none of all"));
+  EXPECT_THAT(make_error(",batch=0:"), HasSubstr("is none of all"));
   EXPECT_THAT(make_error(",heads=0:99999999999999999999"), HasSubstr("is none of all"));
   EXPECT_THAT(make_error(",heads=1:3"), HasSubstr("heads 1:3 share keys unevenly"));
   EXPECT_THAT(make_error(",head=1"), HasSubstr("no parameter 'head' (did you mean 'heads'?)"));

@@ -422,7 +422,7 @@ TEST(Arithmetic, OfDecodingKeepsTheSharingOfKeys) {
                                                                        .value_dim = 8});
     for (const char* text : {"dense", "heads(dense,local(radius=9),linear)"}) {
       const Layer layer(parse_expression(text), problem, 6);
-      const ArithmeticCheck check = check_arithmetic(layer, input, 0, 64);
+      const ArithmeticCheck check = check_arithmetic(layer, input, DrawnTensors(layer, 0), 0, 64);
       EXPECT_EQ(check.queries, kArithmeticRows);
       EXPECT_GT(check.error, 0);
       EXPECT_LT(check.error, check.tolerance) << text << " over " << key_heads;
@@ -435,9 +435,9 @@ TEST(Arithmetic, IsNotTakenWhereTheProblemIsTooSmall) {
   const LayerInput input = make_input(parse_expression("gaussian"), {.queries = 512, .keys = 512});
   const Problem problem{.queries = 512, .keys = 512, .dim = 64, .value_dim = 64};
   const Layer large(parse_expression("linformer(rank=300)"), problem, 1);
-  EXPECT_EQ(check_arithmetic(large, input, 0).error, -1);
+  EXPECT_EQ(check_arithmetic(large, input, DrawnTensors(large, 0), 0).error, -1);
   const Layer small(parse_expression("linformer(rank=100)"), problem, 1);
-  const ArithmeticCheck check = check_arithmetic(small, input, 0);
+  const ArithmeticCheck check = check_arithmetic(small, input, DrawnTensors(small, 0), 0);
   EXPECT_EQ(check.queries, kArithmeticRows);
   EXPECT_LT(check.error, check.tolerance);
 }

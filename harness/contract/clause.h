@@ -63,7 +63,9 @@ double tolerance_of(const Variant& variant, const Problem& problem, const Inputs
 /// by the largest |want|.
 std::optional<std::string> differs(const std::vector<float>& got, const std::vector<double>& want,
                                    Index cols, double relative);
-/// The same for row log-sum-exps: error up to `relative` x max(largest score, |want|), infinities
+/// How what `forward` gives on the bench is off the reference, beyond tolerance_of.
+std::optional<std::string> off_reference(const Bench& bench);
+/// As `differs`, for row log-sum-exps: error up to `relative` x max(largest score, |want|), infinities
 /// must agree.
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
                                                const std::vector<double>& want,
@@ -113,5 +115,8 @@ Verdict scratch(const Trial& trial);
 Verdict plan(const Trial& trial);
 Verdict stream(const Trial& trial);
 Verdict prepare(const Trial& trial);
+
+// clauses_fitting.cpp
+Verdict calibrate(const Trial& trial);
 
 }  // namespace subquad::contract

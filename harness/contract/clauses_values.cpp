@@ -19,14 +19,6 @@ std::vector<double> widened(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-std::optional<std::string> off_reference(const Bench& bench) {
-  const Result result = bench.run();
-  InDouble reference(*bench.variant, bench.problem, bench.inputs, bench.tensors);
-  reference.run();
-  const double tolerance = tolerance_of(*bench.variant, bench.problem, bench.inputs);
-  return differs(result.out, reference.out, bench.problem.value_dim, tolerance);
-}
-
 /// The factor that makes the largest score of the trial's inputs `score`.
 double sharpness_for(const Trial& trial, double score) {
   const double largest = largest_score(trial.problem, draw_inputs(trial.problem, trial.seed));

@@ -57,6 +57,14 @@ std::optional<std::string> differs(const std::vector<float>& got, const std::vec
                      at(worst, cols), got[worst], want[worst], worst_error, tolerance);
 }
 
+std::optional<std::string> off_reference(const Bench& bench) {
+  const Result result = bench.run();
+  InDouble reference(*bench.variant, bench.problem, bench.inputs, bench.tensors);
+  reference.run();
+  const double tolerance = tolerance_of(*bench.variant, bench.problem, bench.inputs);
+  return differs(result.out, reference.out, bench.problem.value_dim, tolerance);
+}
+
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
                                                const std::vector<double>& want,
                                                double largest_score, double relative) {

@@ -139,6 +139,12 @@ constexpr Clause kClauses[] = {
      kShapes,
      prepare,
      Clause::Needs::same_bits},
+    {{"calibrate",
+      "Fitting writes what is declared as fitted and nothing else, always the same, and brings the "
+      "output of learned tensors no further from dense attention on its own windows."},
+     kEverywhere,
+     calibrate,
+     Clause::Needs::values},
 };
 
 Verdict verdict_of(const Clause& clause, const Trial& trial) {

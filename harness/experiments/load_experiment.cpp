@@ -7,6 +7,7 @@
 #include "experiments/points.h"
 #include "inputs/input.h"
 #include "layers/catalogue.h"
+#include "layers/tensor_source.h"
 #include "subquad/error.h"
 
 namespace subquad {
@@ -15,7 +16,8 @@ namespace {
 /// Names in expressions must exist before hours are spent on the points before them. A peer that
 /// was not built costs its own points only, which say so.
 void check_names(const Expression& expression) {
-  if (expression.name != "heads") {
+  TensorSource::of(expression);  // throws for what cannot stand around a layer
+  if (!is_layer_word(expression.name)) {
     try {
       Catalogue::instance().find(expression.name);
     } catch (const NotBuilt&) {

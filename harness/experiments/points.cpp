@@ -9,6 +9,7 @@
 
 #include "experiments/options.h"
 #include "layers/catalogue.h"
+#include "layers/tensor_source.h"
 #include "records/build_info.h"
 #include "records/hash.h"
 #include "records/machine.h"
@@ -177,17 +178,20 @@ void require_single(const Experiment& experiment) {
   }
 }
 
-LayerInput make_input_of(const Experiment& single) {
+InputRequest request_of(const Experiment& single) {
   const Index keys = single.lengths.front();
-  LayerInput input = make_input(
-      single.inputs.front(), {.batch = single.batch,
-                              .heads = single.heads,
-                              .key_heads = single.key_heads != 0 ? single.key_heads : single.heads,
-                              .queries = single.queries != 0 ? single.queries : keys,
-                              .keys = keys,
-                              .dim = single.dim,
-                              .value_dim = single.value_dim != 0 ? single.value_dim : single.dim,
-                              .seed = single.seeds.front()});
+  return {.batch = single.batch,
+          .heads = single.heads,
+          .key_heads = single.key_heads != 0 ? single.key_heads : single.heads,
+          .queries = single.queries != 0 ? single.queries : keys,
+          .keys = keys,
+          .dim = single.dim,
+          .value_dim = single.value_dim != 0 ? single.value_dim : single.dim,
+          .seed = single.seeds.front()};
+}
+
+LayerInput make_input_of(const Experiment& single) {
+  LayerInput input = make_input(single.inputs.front(), request_of(single));
   if (single.modes.front() == Mode::decode && !input.lengths.empty()) {
     throw Error(
         single.inputs.front().text() +
@@ -219,7 +223,11 @@ std::string point_definition(const Experiment& single) {
       text += option.spec.name + " = " + value + "\n";
     }
   }
-  for (const std::string& path : input_files(single.inputs.front())) {
+  const Expression& input = single.inputs.front();
+  std::vector<std::string> files = input_files(input);
+  std::ranges::move(TensorSource::of(single.variants.front()).files(input),
+                    std::back_inserter(files));
+  for (const std::string& path : files) {
     text.append("contents = ").append(content_hash(path)).append("\n");
   }
   return text;
@@ -256,14 +264,6 @@ std::string repeat_command(const Experiment& single) {
     command.append(" ").append(quoted(argument));
   }
   return command;
-}
-
-std::vector<std::string> input_files(const Expression& input) {
-  std::vector<std::string> files;
-  for (const Expression::Argument& argument : input.arguments) {
-    if (argument.key == "path") files.push_back(argument.value);
-  }
-  return files;
 }
 
 std::string build_of(const Expression& variant) {

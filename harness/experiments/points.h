@@ -39,6 +39,7 @@ Experiment single_point(const Experiment& experiment, const Group& group,
 /// Throws Error unless the experiment has exactly one point.
 void require_single(const Experiment& experiment);
 
+InputRequest request_of(const Experiment& single);
 LayerInput make_input_of(const Experiment& single);
 Problem problem_of(const Experiment& single, const LayerInput& input);
 /// Tokens at the end of the sequence that a point decodes one by one, the rest being its prompt; 0
@@ -57,9 +58,6 @@ std::string point_key(const Experiment& single, const std::string& build, bool e
 std::string repeat_command(const Experiment& single);
 /// Its arguments, the command's name left out.
 std::vector<std::string> repeat_arguments(const Experiment& single);
-
-/// Files that an input expression reads: its arguments named `path`.
-std::vector<std::string> input_files(const Expression& input);
 
 /// Hash of the program, and of the plugins that `variant` uses ("+" between).
 std::string build_of(const Expression& variant);

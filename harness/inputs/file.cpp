@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <optional>
 
 #include "inputs/generator.h"
 #include "subquad/error.h"
@@ -14,22 +16,24 @@
 namespace subquad {
 namespace {
 
-/// Entries begin, ..., end - 1 of an axis.
+/// Entries begin, begin + step, ... below end of an axis.
 struct Selection {
-  Index begin = 0, end = 0;
-  Index count() const { return end - begin; }
+  Index begin = 0, end = 0, step = 1;
+  Index count() const { return (end - begin + step - 1) / step; }
 };
 
 std::vector<ParameterInfo> arguments() {
-  return {{.name = "path", .type = "text", .doc = "a .safetensors, .npz or .npy file"},
-          {.name = "batch",
-           .type = "text",
-           .default_value = "all",
-           .doc = "sequences of the file: all, one (0) or a range without its end (0:2)"},
-          {.name = "heads",
-           .type = "text",
-           .default_value = "all",
-           .doc = "query heads of the file, likewise"}};
+  return {
+      {.name = "path", .type = "text", .doc = "a .safetensors, .npz or .npy file"},
+      {.name = "batch",
+       .type = "text",
+       .default_value = "all",
+       .doc = "sequences of the file: all, one (0), a range without its end (0:8), every second of "
+              "one (0:8:2)"},
+      {.name = "heads",
+       .type = "text",
+       .default_value = "all",
+       .doc = "query heads of the file: all, one or a range"}};
 }
 
 class Arguments {
@@ -53,26 +57,19 @@ class Arguments {
     fail("path is missing");
   }
 
-  /// `all`, `3` or `0:2` of an axis with `count` entries.
+  /// `all`, `3`, `0:8` or `0:8:2` of an axis with `count` entries.
   Selection selection(std::string_view key, Index count) const {
     const std::string* text = written(key);
     if (text == nullptr || *text == "all") return {0, count};
-    Selection chosen;
-    const char* const last = text->data() + text->size();
-    auto parsed = std::from_chars(text->data(), last, chosen.begin);
-    if (parsed.ec == std::errc() && parsed.ptr != last && *parsed.ptr == ':') {
-      parsed = std::from_chars(parsed.ptr + 1, last, chosen.end);
-    } else {
-      chosen.end = chosen.begin + 1;
+    const std::optional<Selection> chosen = parsed(*text);
+    if (!chosen) {
+      fail(fmt::format("{} = {} is none of all, a number such as 0, a range such as 0:8 or 0:8:2",
+                       key, printable(*text)));
     }
-    if (parsed.ec != std::errc() || parsed.ptr != last) {
-      fail(fmt::format("{} = {} is none of all, a number such as 0, a range such as 0:2", key,
-                       printable(*text)));
-    }
-    if (chosen.begin < 0 || chosen.begin >= chosen.end || chosen.end > count) {
+    if (chosen->begin < 0 || chosen->begin >= chosen->end || chosen->end > count) {
       fail(fmt::format("{} = {} is not within the file's 0:{}", key, *text, count));
     }
-    return chosen;
+    return *chosen;
   }
 
   [[noreturn]] void fail(const std::string& what) const {
@@ -80,6 +77,22 @@ class Arguments {
   }
 
  private:
+  static std::optional<Selection> parsed(const std::string& text) {
+    std::array<Index, 3> numbers{};
+    std::size_t count = 0;
+    for (const char *at = text.data(), *const last = at + text.size();; ++at) {
+      const auto [end, code] = std::from_chars(at, last, numbers[count++]);
+      if (code != std::errc()) return std::nullopt;
+      if (end == last) break;
+      if (*end != ':' || count == numbers.size()) return std::nullopt;
+      at = end;
+    }
+    if (count == 1) return Selection{numbers[0], numbers[0] + 1};
+    if (count == 2) return Selection{numbers[0], numbers[1]};
+    if (numbers[2] < 1) return std::nullopt;
+    return Selection{numbers[0], numbers[1], numbers[2]};
+  }
+
   const std::string* written(std::string_view key) const {
     for (const Expression::Argument& argument : expression_.arguments) {
       if (argument.key == key) return &argument.value;
@@ -111,7 +124,7 @@ AlignedFloats cut(const AlignedFloats& packed, Index heads, Index rows, Index co
   AlignedFloats out;
   out.reserve(static_cast<std::size_t>(chosen.batch.count() * chosen.heads.count() *
                                        chosen.rows.count() * cols));
-  for (Index b = chosen.batch.begin; b < chosen.batch.end; ++b) {
+  for (Index b = chosen.batch.begin; b < chosen.batch.end; b += chosen.batch.step) {
     for (Index h = chosen.heads.begin; h < chosen.heads.end; ++h) {
       const float* matrix = packed.data() + (b * heads + h) * rows * cols;
       out.insert(out.end(), matrix + chosen.rows.begin * cols, matrix + chosen.rows.end * cols);
@@ -151,6 +164,7 @@ LayerInput make(const Expression& expression, const InputRequest& request) {
   const Selection rows = query_rows(file, request, path);
   const Selection batch = arguments.selection("batch", file.batch);
   const Selection heads = arguments.selection("heads", file.heads);
+  if (heads.step != 1) arguments.fail("heads: a range of heads has no step");
   const Selection key_heads = key_heads_of(arguments, heads, file.heads / file.key_heads);
 
   LayerInput input;
@@ -171,7 +185,7 @@ LayerInput make(const Expression& expression, const InputRequest& request) {
   input.v = cut(file.v, file.key_heads, file.keys, file.value_dim, of_keys);
   if (!file.x.empty()) input.x = cut(file.x, file.heads, file.queries, file.x_dim, of_queries);
   if (!file.lengths.empty()) {
-    for (Index b = batch.begin; b < batch.end; ++b) {
+    for (Index b = batch.begin; b < batch.end; b += batch.step) {
       input.lengths.push_back(std::min(file.lengths[b], request.keys));
     }
   }

@@ -41,6 +41,14 @@ LayerInput make_input(const Expression& expression, const InputRequest& request)
   throw Error("unknown input '" + expression.name + "'" + suggestion(expression.name, names));
 }
 
+std::vector<std::string> input_files(const Expression& input) {
+  std::vector<std::string> files;
+  for (const Expression::Argument& argument : input.arguments) {
+    if (argument.key == "path") files.push_back(argument.value);
+  }
+  return files;
+}
+
 std::vector<InputInfo> input_infos() {
   std::vector<InputInfo> infos;
   for (const InputKind& kind : input_kinds()) {

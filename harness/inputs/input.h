@@ -60,6 +60,9 @@ struct InputRequest {
 /// than asked throw Error.
 LayerInput make_input(const Expression& expression, const InputRequest& request);
 
+/// Files that an input expression reads: its arguments named `path`.
+std::vector<std::string> input_files(const Expression& input);
+
 /// For `list inputs` and help: every registered input with its parameters, sorted by name.
 struct InputInfo {
   std::string name, summary;

@@ -9,13 +9,12 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "layers/tensor_source.h"
+
 namespace subquad {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Name that layer expressions use for mixtures.
-constexpr std::string_view kMixture = "heads";
 
 constexpr const char* kLibrary = ".so";
 /// For a peer that it cannot build, the build leaves NAME.missing: a line with the package that is
@@ -84,9 +83,9 @@ void Catalogue::add(const Registration* first, const std::string& origin) {
   std::vector<CatalogueEntry> extended = entries_;
   for (const Registration* one = first; one; one = one->next) {
     const std::string name(one->info.name);
-    if (!is_name(name) || name == kMixture) {
+    if (!is_name(name) || is_layer_word(name)) {
       throw Error("'" + origin + "': a variant cannot be named '" + name +
-                  "'; allowed is [a-z][a-z0-9_]* except 'heads'");
+                  "'; allowed is [a-z][a-z0-9_]* except heads, fitted, loaded");
     }
     for (const CatalogueEntry& other : extended) {
       if (other.info().name == name) {
@@ -241,9 +240,9 @@ std::unique_ptr<Variant> make_variant(const Registration& registration,
   configure(parameters_of(*variant), without_members(registration.info.name, arguments), problem);
   std::vector<Member> members;
   for (const Expression& member : listed_members(registration, arguments)) {
-    if (member.name == kMixture) {
-      throw Error(std::string(registration.info.name) + ": " + std::string(kMixture) +
-                  "(...) deals variants out to heads, and cannot stand inside one");
+    if (is_layer_word(member.name)) {
+      throw Error(std::string(registration.info.name) + ": " + member.name +
+                  "(...) stands around a whole layer, and not inside a variant");
     }
     members.push_back({member.name, make_variant(member, problem)});
   }

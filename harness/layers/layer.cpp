@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "layers/tensor_declarations.h"
 #include "subquad/error.h"
 
 namespace subquad {
@@ -18,8 +19,8 @@ std::vector<Expression> listed(const Expression& expression, Index heads) {
                   argument.value + "' is none");
     }
     const Expression& member = argument.nested.front();
-    if (member.name == "heads") {
-      throw Error(expression.text() + ": heads(...) cannot stand inside heads(...)");
+    if (is_layer_word(member.name)) {
+      throw Error(expression.text() + ": " + member.name + "(...) cannot stand inside heads(...)");
     }
     result.push_back(member);
   }
@@ -76,11 +77,12 @@ int weakness(Target target) {
 }  // namespace
 
 Layer::Layer(const Expression& expression, const Problem& problem, Index heads)
-    : head_problem_(problem),
+    : source_(TensorSource::of(expression)),
+      head_problem_(problem),
       call_problem_(problem),
       heads_(heads),
-      is_heads_expression_(expression.name == "heads"),
-      members_(listed(expression, heads)) {
+      is_heads_expression_(source_.layer.name == "heads"),
+      members_(listed(source_.layer, heads)) {
   check_problem(problem, heads);
   for (const Expression& member : members_) {
     variants_.push_back(make_variant(member, problem));
@@ -111,7 +113,21 @@ std::string Layer::first_reason(ReasonOf reason_of) const {
 }
 
 std::string Layer::refuses() const {
-  return first_reason([&](std::size_t i) { return refusal_of(*variants_[i], call_problem_); });
+  const std::string reason =
+      first_reason([&](std::size_t i) { return refusal_of(*variants_[i], call_problem_); });
+  if (!reason.empty() || source_.from != TensorSource::From::windows) return reason;
+  return refuses_fitting();
+}
+
+std::string Layer::refuses_fitting() const {
+  if (scope_ == Scope::layer)
+    return "works on the whole width of a layer, and windows are of heads";
+  for (const auto& variant : variants_) {
+    for (const TensorDeclaration& tensor : declared_tensors(*variant, call_problem_)) {
+      if (tensor.is_fitted()) return {};
+    }
+  }
+  return "nothing in it is fitted: no tensor says how, with these parameters on this problem";
 }
 
 std::string Layer::refuses_decoding() const {
@@ -148,12 +164,12 @@ std::vector<std::string> Layer::members() const {
   return texts;
 }
 
-std::string Layer::resolved() const {
+Expression Layer::resolved_layer() const {
   Expression mixture{"heads", {}};
   for (const Expression& member : members_) {
     mixture.arguments.push_back({{}, {}, {resolved_expression(member, call_problem_)}});
   }
-  return is_heads_expression_ ? mixture.text() : mixture.arguments.front().nested.front().text();
+  return is_heads_expression_ ? mixture : mixture.arguments.front().nested.front();
 }
 
 Consumes Layer::consumes() const {

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "layers/catalogue.h"
+#include "layers/tensor_source.h"
 #include "subquad/variant.h"
 
 namespace subquad {
 
 /// A layer expression on a problem: the variant of each head. `heads(a,b,...)` gives head h the
-/// expression number h modulo their count; any other expression serves all heads.
+/// expression number h modulo their count; any other expression serves all heads. `fitted(...)` and
+/// `loaded(...)` around it say where its tensors come from (tensor_source.h).
 class Layer {
  public:
   /// `problem` is that of one head. Throws Error for what cannot be constructed.
@@ -32,6 +34,9 @@ class Layer {
   /// How many different variants the expression holds (1 without `heads`).
   Index distinct() const { return static_cast<Index>(variants_.size()); }
 
+  /// Where its tensors come from; who makes them has to see to that.
+  const TensorSource& tensor_source() const { return source_; }
+
   /// Reason why not, of the first head that refuses, or empty.
   std::string refuses() const;
   /// Reason why the layer cannot be decoded token by token, likewise, beside those of `refuses`.
@@ -41,7 +46,9 @@ class Layer {
   /// Expression of the dense target, "dense" where heads disagree.
   std::string dense_target() const;
   /// The expression with every parameter evaluated.
-  std::string resolved() const;
+  std::string resolved() const { return source_.around(resolved_layer()).text(); }
+  /// Likewise, without what stands around the layer.
+  Expression resolved_layer() const;
   Consumes consumes() const;  ///< of any head
   /// Useful work and compulsory bytes of all calls on one sequence.
   Cost cost() const { return cost(call_problem_); }
@@ -52,7 +59,9 @@ class Layer {
  private:
   template <class ReasonOf>
   std::string first_reason(ReasonOf reason_of) const;
+  std::string refuses_fitting() const;
 
+  TensorSource source_;
   Problem head_problem_;
   Problem call_problem_;
   Index heads_;

@@ -64,7 +64,7 @@ Problem leading_problem(const Problem& whole, Index length) {
 
 std::optional<Layer> smaller_layer(const Layer& layer, const Problem& problem, Index heads) {
   try {
-    Layer smaller(parse_expression(layer.resolved()), problem, heads);
+    Layer smaller(layer.resolved_layer(), problem, heads);
     if (smaller.refuses().empty()) return smaller;
   } catch (const Error&) {
     // A parameter that the smaller problem has no room for.
@@ -87,7 +87,7 @@ MatrixView<double> exact_view(Reference& exact, const Problem& problem, Index ca
 Reference exact_output(const Layer& layer, const LayerInput& part, const DrawnTensors& tensors) {
   Hash identity;
   identity.text("whole layer");
-  add_identity(parse_expression(layer.resolved()), part, layer.head_problem(), identity);
+  add_identity(layer.resolved_layer(), part, layer.head_problem(), identity);
   for (const auto& [name, array] : tensors.save().tensors) {
     identity.text(name).text(array.shape_text());
     identity.bytes(array.floats.data(), array.floats.size() * sizeof(float));
@@ -109,11 +109,16 @@ Reference exact_output(const Layer& layer, const LayerInput& part, const DrawnTe
 
 }  // namespace
 
-ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed,
+ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input,
+                                 const DrawnTensors& tensors, std::uint64_t seed,
                                  Index decoded_tokens) {
   const Problem problem = leading_problem(layer.head_problem(), input.length(0));
-  const Index wanted =
-      layer.scope() == Scope::layer ? input.heads : std::max(kArithmeticHeads, layer.distinct());
+  // Fitted on all rows, they mean nothing on fewer.
+  const bool as_they_are = layer.tensor_source().from != TensorSource::From::initialisers &&
+                           problem == layer.head_problem();
+  const Index wanted = layer.scope() == Scope::layer || as_they_are
+                           ? input.heads
+                           : std::max(kArithmeticHeads, layer.distinct());
   Index heads = std::min(input.heads, wanted), key_heads = heads;
   if (decoded_tokens > 0) {
     // Whole groups of heads that share keys, or a part of one.
@@ -125,10 +130,12 @@ ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, st
   if (!smaller) return {};
 
   const LayerInput part = leading_part(input, problem, heads, key_heads);
-  const DrawnTensors tensors(*smaller, seed);
+  std::optional<DrawnTensors> drawn;
+  if (!as_they_are) drawn.emplace(*smaller, seed);
+  const DrawnTensors& own = as_they_are ? tensors : *drawn;
   LayerOutput output;
-  run_once(*smaller, part, tensors, std::min(decoded_tokens, problem.keys), 1, output);
-  Reference exact = exact_output(*smaller, part, tensors);
+  run_once(*smaller, part, own, std::min(decoded_tokens, problem.keys), 1, output);
+  Reference exact = exact_output(*smaller, part, own);
   double difference = 0, size = 0;
   for (Index call = 0; call < smaller->calls(); ++call) {
     const MatrixView<double> view = exact_view(exact, problem, call);

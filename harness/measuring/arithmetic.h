@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "inputs/input.h"
+#include "layers/drawn_tensors.h"
 #include "layers/layer.h"
 
 namespace subquad {
@@ -24,8 +25,11 @@ inline constexpr Index kArithmeticHeads = 2;
 
 /// Runs the layer, with its parameters as resolved on the whole problem, on the leading rows of the
 /// first sequence: forward, or decoding the last `decoded_tokens` of them with heads that share
-/// keys as they do on the whole. Not taken where the layer cannot do a problem so small.
-ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input, std::uint64_t seed,
+/// keys as they do on the whole. With tensors drawn for those rows; where these are all rows, and
+/// its tensors are fitted or loaded, with `tensors`, which are its own. Not taken where the layer
+/// cannot do a problem so small.
+ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input,
+                                 const DrawnTensors& tensors, std::uint64_t seed,
                                  Index decoded_tokens = 0);
 
 }  // namespace subquad

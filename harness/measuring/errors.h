@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "layers/executor.h"
+#include "measuring/fitting.h"
 #include "measuring/reference.h"
 #include "records/record.h"
 
@@ -19,11 +20,13 @@ struct OutputErrors {
 OutputErrors errors_against(const Reference& reference, const LayerOutput& output,
                             const LayerInput& input, const Problem& problem, bool with_kept_mass);
 
-/// The headline figure of `layer` with its random tensors drawn anew, `draws` - 1 times; nothing
-/// where none of its tensors is random. `run` gives its output with these tensors.
+/// The headline figure of a layer with its random tensors drawn anew, `draws` - 1 times; nothing
+/// where none of its tensors is random. `tensors` are those that it has, of `seed`; `run` gives the
+/// output with others.
 using RunWith = std::function<void(const DrawnTensors& tensors, LayerOutput& output)>;
-std::vector<Draw> redrawn_errors(const Layer& layer, const Problem& problem, const Reference& dense,
-                                 std::uint64_t seed, int draws, const RunWith& run);
+std::vector<Draw> redrawn_errors(const TensorMaker& maker, const DrawnTensors& tensors,
+                                 const Problem& problem, const Reference& dense, std::uint64_t seed,
+                                 int draws, const RunWith& run);
 
 /// Seed of the tensors of draw number `draw`, from 1.
 std::uint64_t seed_of_draw(std::uint64_t seed, int draw);

@@ -66,7 +66,8 @@ struct PointMeasurement::Impl {
     if (single.pin) record.pinned_to = pin_to_processors(single.threads.front());
     const double begin = steady_seconds();
     layer.emplace(single.variants.front(), problem, input.heads);
-    tensors.emplace(*layer, single.seeds.front());
+    maker.emplace(*layer, single.inputs.front(), request_of(single));
+    tensors = maker->make(single.seeds.front());
     record.setup_ns = (steady_seconds() - begin) * 1e9;
     describe_layer(*layer, record);
   }
@@ -119,7 +120,8 @@ struct PointMeasurement::Impl {
     const auto run = [this](const DrawnTensors& drawn, LayerOutput& out) {
       run_once(*layer, input, drawn, record.decoded_tokens, single.threads.front(), out);
     };
-    record.draws = redrawn_errors(*layer, problem, *dense, single.seeds.front(), single.draws, run);
+    record.draws =
+        redrawn_errors(*maker, *tensors, problem, *dense, single.seeds.front(), single.draws, run);
     if (!own_target) return;
     const auto target = reference_to(record.dense_target);
     if (!target) return;
@@ -135,7 +137,7 @@ struct PointMeasurement::Impl {
 
   void take_arithmetic() {
     const ArithmeticCheck check =
-        check_arithmetic(*layer, input, single.seeds.front(), record.decoded_tokens);
+        check_arithmetic(*layer, input, *tensors, single.seeds.front(), record.decoded_tokens);
     record.arithmetic_error = check.error;
     record.arithmetic_tolerance = check.tolerance;
     record.arithmetic_queries = check.queries;
@@ -201,7 +203,8 @@ struct PointMeasurement::Impl {
   LayerInput input;
   Problem problem;
   std::optional<Layer> layer;
-  std::optional<DrawnTensors> tensors;
+  std::optional<TensorMaker> maker;
+  std::unique_ptr<DrawnTensors> tensors;
   std::unique_ptr<Pass> pass;
   LayerOutput output;
   int threads_before = 0, threads_after = 0;

@@ -84,7 +84,7 @@ Record blank_record(const Experiment& single, const LayerInput& input, const Pro
   record.key = point_key(single, record.build, false);
   record.experiment = single.name;
   record.variant = record.resolved = single.variants.front().text();
-  record.family = single.variants.front().name;
+  record.family = family_of(single.variants.front());
   record.anchor = record.variant == single.anchor.text();
   record.direction = to_string(single.modes.front());
   record.decoded_tokens = decoded_tokens(single, problem);

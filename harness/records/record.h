@@ -70,7 +70,7 @@ struct Record {
   std::string experiment;
   std::string variant;   ///< expression as written, sweeps expanded: the label of a curve
   std::string resolved;  ///< with every parameter evaluated
-  std::string family;    ///< the variant's name ("heads" for a mixture)
+  std::string family;    ///< the variant's name ("heads" for a mixture), whatever stands around it
   std::string target, dense_target;
   bool anchor = false;                ///< this is the point that others are compared with
   std::string direction = "forward";  ///< or "decode" (to_string(Mode))

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "experiments/points.h"
+#include "layers/tensor_source.h"
 #include "measuring/process.h"
 #include "records/machine.h"
 #include "records/store.h"
@@ -60,6 +61,17 @@ void check_input_files(const Experiment& experiment, const std::vector<Task>& ta
     if (task.group.length <= length) continue;
     length = task.group.length;
     make_input_of(single_point(experiment, task.group, task.wanted.front()));
+  }
+  // Windows too, which are as long as the input: of each variant that is fitted, the first.
+  std::set<std::string> tried;
+  for (const Task& task : tasks) {
+    for (const Expression& variant : task.wanted) {
+      const TensorSource source = TensorSource::of(variant);
+      if (source.files(task.group.input).empty()) continue;
+      if (source.from != TensorSource::From::windows || !tried.insert(variant.text()).second)
+        continue;
+      source.windows(task.group.input, request_of(single_point(experiment, task.group, variant)));
+    }
   }
 }
 

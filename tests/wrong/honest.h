@@ -159,6 +159,27 @@ class Honest : public Modest {
   bool ignores_key_order(const Problem& problem) const override { return !problem.causal; }
   bool gives_log_sum_exp() const override { return true; }
 
+  void tensors(const Problem& problem, TensorVisitor& visit) const override {
+    visit("gain", {{"value_dim", problem.value_dim}}, init::constant(1), Role::learned,
+          Sharing::head, "factor of each output column",
+          fit::closed_form("least squares, column by column"));
+  }
+  void calibrate(const Problem& problem, std::span<const Window> windows,
+                 const Tensors& tensors) const override {
+    const View gain = tensors.writable("gain");
+    for (Index c = 0; c < problem.value_dim; ++c) {
+      double along = 0, squares = 0;
+      for (const Window& window : windows) {
+        for (Index i = 0; i < problem.queries; ++i) {
+          const double out = fitted_output(problem, window, i, c);
+          along += out * window.target(i, c);
+          squares += out * out;
+        }
+      }
+      gain(0, c) = static_cast<float>(along / squares);
+    }
+  }
+
   void weights(const ReferenceCall& call, MatrixView<double> weights) const override {
     for (Index i = 0; i < weights.rows; ++i) reference_weights(call, i, weights.row(i));
   }
@@ -187,6 +208,19 @@ class Honest : public Modest {
   }
 
  protected:
+  /// Column c of query i's output, at gain 1.
+  double fitted_output(const Problem& problem, const Window& window, Index i, Index c) const {
+    double sum = 0, mixed = 0;
+    for (Index j = 0; j < visible(problem, i); ++j) {
+      double dot = 0;
+      for (Index d = 0; d < problem.dim; ++d) dot += double{window.q(i, d)} * window.k(j, d);
+      const double weight = std::exp(factor(problem) * dot);
+      sum += weight;
+      mixed += weight * window.v(j, c);
+    }
+    return mixed / sum;
+  }
+
   class Decoder : public Stream {
    public:
     Decoder(double factor, const Problem& problem, ConstView gain)

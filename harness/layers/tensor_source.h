@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "expressions/expression.h"
+#include "inputs/input.h"
+
+namespace subquad {
+
+/// Where the tensors of a layer come from. A layer expression is
+///
+///     LAYER                        a variant, or heads(...): tensors as their initialisers draw them
+///     fitted(LAYER,key=value,...)  then fitted, by `calibrate`, on windows: the sequences of the
+///                                  input that the layer meets, with these arguments in place of its
+///                                  own (batch=0:16:2, heads=1, and of a generator seed=7, batch=8),
+///                                  or of another input altogether: on=file(path=...)
+///     loaded(LAYER,path=FILE)      tensors of a file in place of drawn ones, by name
+///
+/// `fitted(LAYER)` alone is fitted on the very sequences that it meets: no held-out figure, but the
+/// best that the fit can do.
+struct TensorSource {
+  enum class From { initialisers, windows, file };
+  From from = From::initialisers;
+  Expression layer;
+  std::vector<Expression::Argument> arguments;
+
+  /// Throws Error for what is none of the above.
+  static TensorSource of(const Expression& expression);
+
+  /// The same source around another spelling of its layer.
+  Expression around(Expression resolved) const;
+  /// The windows where the layer meets `input`. Throws Error, as `make_input` does.
+  LayerInput windows(const Expression& input, const InputRequest& request) const;
+  /// Files that tensors depend on where the layer meets `input`.
+  std::vector<std::string> files(const Expression& input) const;
+};
+
+/// Words that stand around a layer, and so are no names of variants: "heads", "fitted", "loaded".
+bool is_layer_word(std::string_view name);
+/// The variant's name, "heads" for a mixture, whatever stands around it.
+std::string family_of(const Expression& expression);
+
+}  // namespace subquad
