@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "report/report.h"
 #include "report/summary.h"
 #include "report_records.h"
 
@@ -12,8 +13,10 @@ namespace subquad {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using testing::make_anchor;
 using testing::make_record;
+using ::testing::Not;
 using State = Crossover::State;
 
 Crossover crossover(const std::string& sides) {
@@ -128,6 +131,37 @@ TEST(Scaling, WorkIsUsefulMultiplyAdds) {
   EXPECT_NEAR(summary.scaling.at(0).trends.at(1).work->value, 1.5, 1e-12);
   for (Record& record : records) record.useful_multiply_adds = 0;  // a mean multiplies nothing
   EXPECT_FALSE(summarise(records, {}).scaling.at(0).trends.at(1).work);
+}
+
+TEST(Scaling, QuadraticWorkIsTold) {
+  std::vector<Record> records = growing("r");
+  const auto grows = [&](double power) {
+    for (Record& record : records) {
+      record.useful_multiply_adds = std::pow(static_cast<double>(record.problem.keys), power);
+    }
+    return summarise(records, {}).scaling.at(0).trends.at(1).is_quadratic();
+  };
+  EXPECT_TRUE(grows(2));
+  EXPECT_FALSE(grows(1.5));
+  for (Record& record : records) record.target = "operation";
+  grows(2);
+  EXPECT_THAT(report(records), HasSubstr("not sub-quadratic"));
+  grows(1.9);
+  EXPECT_THAT(report(records), Not(HasSubstr("not sub-quadratic")));
+  grows(2);
+  for (Record& record : records) record.decoded_tokens = 64;
+  EXPECT_FALSE(summarise(records, {}).scaling.at(0).trends.at(1).is_quadratic());
+}
+
+TEST(Scaling, ParametersAreLearnedAndRandomTensors) {
+  std::vector<Record> records = growing("r");
+  EXPECT_FALSE(summarise(records, {}).scaling.at(0).trends.at(1).parameters);
+  for (Record& record : records) {
+    const auto keys = static_cast<std::uint64_t>(record.problem.keys);
+    record.parameter_bytes = keys * keys / 2;
+    record.random_bytes = keys * keys / 2;
+  }
+  EXPECT_NEAR(summarise(records, {}).scaling.at(0).trends.at(1).parameters->value, 2, 1e-12);
 }
 
 TEST(Scaling, HeapCountsAsScratch) {

@@ -1,11 +1,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <optional>
+#include <memory>
 
 #include "commands/command.h"
 #include "commands/input_option.h"
 #include "layers/executor.h"
+#include "measuring/fitting.h"
 #include "subquad/error.h"
 #include "tensor_files/tensor_file.h"
 
@@ -32,6 +33,19 @@ Array to_array(const LayerOutput::Floats& values, std::vector<Index> shape, std:
   return array;
 }
 
+/// Those of --tensors, or from where the expression says that they come.
+std::unique_ptr<DrawnTensors> tensors_of(const Layer& layer, const GivenInput& given,
+                                         const ParsedOptions& options) {
+  if (!options.has("tensors")) {
+    return TensorMaker(layer, given.expression, given.request).make(given.seed);
+  }
+  if (layer.tensor_source().from != TensorSource::From::initialisers) {
+    throw Error(layer.resolved() + ": says where its tensors come from, and so does --tensors");
+  }
+  const TensorFile file = read_tensor_file(options.require("tensors").text);
+  return std::make_unique<DrawnTensors>(layer, given.seed, &file);
+}
+
 int run_apply(const ParsedOptions& options) {
   const Expression expression = parse_expression(options.positional.front());
   const std::string output_path = options.require("output").text;
@@ -43,12 +57,10 @@ int run_apply(const ParsedOptions& options) {
     throw Error(expression.text() + " refuses " + given_input.source + ": " + reason);
   }
 
-  std::optional<TensorFile> given;
-  if (options.has("tensors")) given = read_tensor_file(options.require("tensors").text);
   const int threads = static_cast<int>(
       options.has("threads") ? to_integer("threads", options.require("threads"), 1, 4096) : 1);
-  DrawnTensors tensors(layer, given_input.seed, given ? &*given : nullptr);
-  Executor executor(layer, input, tensors, threads);
+  const std::unique_ptr<DrawnTensors> tensors = tensors_of(layer, given_input, options);
+  Executor executor(layer, input, *tensors, threads);
   const bool want_log_sum_exp = options.has("log-sum-exp");
   if (want_log_sum_exp && !layer.gives_log_sum_exp()) {
     throw Error(expression.text() + ": has no row log-sum-exp, because it is no softmax over keys");
@@ -74,7 +86,7 @@ int run_apply(const ParsedOptions& options) {
                      {"causal", given_input.problem.causal ? "true" : "false"}};
   write_safetensors(output_path, result);
   if (options.has("save-tensors")) {
-    TensorFile saved = tensors.save();
+    TensorFile saved = tensors->save();
     saved.metadata = result.metadata;
     write_safetensors(options.require("save-tensors").text, saved);
   }

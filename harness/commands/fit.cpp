@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "commands/command.h"
-#include "inputs/input.h"
+#include "commands/input_option.h"
 #include "measuring/errors.h"
 #include "measuring/fitting.h"
 #include "measuring/metrics.h"
@@ -15,25 +15,13 @@
 namespace subquad {
 namespace {
 
-Problem problem_of(const LayerInput& input, const ParsedOptions& options) {
-  Problem problem{.queries = input.queries,
-                  .keys = input.keys,
-                  .dim = input.dim,
-                  .value_dim = input.value_dim,
-                  .causal = options.has("causal")};
-  if (problem.causal) problem.first_query = std::max<Index>(0, input.keys - input.queries);
-  if (options.has("scale")) problem.scale = to_real("scale", options.require("scale"), -1e6, 1e6);
-  return problem;
-}
-
 /// Of each head the median over windows of the headline error against dense.
 std::vector<double> errors_of(const Layer& layer, const LayerInput& input,
                               const DrawnTensors& tensors) {
   const Problem& problem = layer.head_problem();
   LayerOutput output;
   run_once(layer, input, tensors, 0, 1, output);
-  const Reference dense =
-      *reference_of(parse_expression("dense"), input, problem, problem.queries);
+  const Reference dense = *reference_of(parse_expression("dense"), input, problem, problem.queries);
   const std::vector<double> all =
       errors_against(dense, output, input, problem, false).figures.at(std::string(kHeadlineMetric));
   std::vector<double> medians;
@@ -45,6 +33,12 @@ std::vector<double> errors_of(const Layer& layer, const LayerInput& input,
     medians.push_back(median(std::move(of_head)));
   }
   return medians;
+}
+
+std::vector<std::string> names_of(const TensorFile& file) {
+  std::vector<std::string> names;
+  for (const auto& [name, array] : file.tensors) names.push_back(name + " " + array.shape_text());
+  return names;
 }
 
 struct Column {
@@ -75,38 +69,41 @@ void print_fitted_tensors(const Layer& layer) {
 
 int run_fit(const ParsedOptions& options) {
   const Expression expression = parse_expression(options.positional.front());
-  const std::string path = options.require("input").text;
   const std::string saved_path = options.require("save-tensors").text;
-  const LayerInput windows = read_layer_input(path);
   if (TensorSource::of(expression).from != TensorSource::From::initialisers) {
     throw Error(expression.text() + ": fit takes the layer itself, " + family_of(expression));
   }
+  const GivenInput windows = read_input_option(options);
+  std::optional<GivenInput> held_out;
+  if (options.has(kTestInput)) held_out = read_input_option(options, kTestInput);
   const TensorSource source{TensorSource::From::windows, expression, {}};
-  const Layer layer(source.around(expression), problem_of(windows, options), windows.heads);
+  const Layer layer(source.around(expression), windows.problem, windows.input.heads);
   const std::string reason = layer.refuses();
-  if (!reason.empty()) throw Error(expression.text() + " refuses " + path + ": " + reason);
-  const auto seed = static_cast<std::uint64_t>(
-      options.has("seed") ? to_integer("seed", options.require("seed"), 0, Index{1} << 62) : 0);
+  if (!reason.empty())
+    throw Error(expression.text() + " refuses " + windows.source + ": " + reason);
 
-  std::optional<LayerInput> held_out;
-  if (options.has("test")) held_out = read_layer_input(options.require("test").text);
-  DrawnTensors tensors(layer, seed);
-  std::vector<Column> columns = {{"drawn", errors_of(layer, windows, tensors)}};
-  if (held_out) columns.push_back({"drawn, held out", errors_of(layer, *held_out, tensors)});
-  fit_tensors(layer, windows, tensors);
-  columns.push_back({"fitted", errors_of(layer, windows, tensors)});
-  if (held_out) columns.push_back({"fitted, held out", errors_of(layer, *held_out, tensors)});
+  DrawnTensors tensors(layer, windows.seed);
+  std::vector<Column> columns;
+  const auto add_columns = [&](const std::string& title) {
+    columns.push_back({title, errors_of(layer, windows.input, tensors)});
+    if (!held_out) return;
+    columns.push_back({title + ", held out", errors_of(layer, held_out->input, tensors)});
+  };
+  add_columns("drawn");
+  fit_tensors(layer, windows.input, tensors);
+  add_columns("fitted");
 
   TensorFile saved = tensors.save();
   saved.metadata = {{"variant", layer.resolved_layer().text()},
-                    {"seed", std::to_string(seed)},
-                    {"fitted_on", path}};
+                    {"seed", std::to_string(windows.seed)},
+                    {"fitted_on", windows.source}};
   write_safetensors(saved_path, saved);
   print_fitted_tensors(layer);
   fmt::print("\nRelative error against dense, median over windows ({} to fit on{}):\n",
-             windows.batch, held_out ? fmt::format(", {} held out", held_out->batch) : "");
+             windows.input.batch,
+             held_out ? fmt::format(", {} held out", held_out->input.batch) : "");
   print_table(columns);
-  fmt::print("\nWrote {} tensors to {}\n", saved.tensors.size(), saved_path);
+  fmt::print("\nWrote {} to {}\n", fmt::join(names_of(saved), ", "), saved_path);
   return kExitDone;
 }
 
@@ -121,13 +118,10 @@ const CommandRegistrar registrar([]() -> Command {
           "variant are fitted, and how. What is saved goes back in by `apply --tensors` or, in an\n"
           "experiment, loaded(EXPRESSION,path=FILE); fitted(EXPRESSION,batch=0:8) fits there and\n"
           "then.",
-      .options = {{"input", "FILE", "windows: tensors q, k, v (and x)"},
-                  {"save-tensors", "FILE", "where the tensors go (.safetensors)"},
-                  {"test", "FILE", "windows that are not fitted on, to tell the error on"},
-                  {"causal", "", "a query sees only itself and what is before it"},
-                  {"scale", "X", "factor of the scores (default 1 / sqrt(dim))"},
-                  {"seed", "N", "seed of drawn tensors (default 0)"},
-                  plugin_option()},
+      .options = with_input_options(
+          {{kTestInput, "FILE|EXPRESSION", "windows that are not fitted on, to tell the error on"},
+           {"save-tensors", "FILE", "where the tensors go (.safetensors)"},
+           plugin_option()}),
       .min_words = 1,
       .max_words = 1,
       .run = run_fit,

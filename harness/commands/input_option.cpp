@@ -34,8 +34,8 @@ Expression source_of(const std::string& text) {
   return {.name = "file", .arguments = {{.key = "path", .value = text, .nested = {}}}};
 }
 
-LayerInput generated_input(const Expression& source, std::uint64_t seed,
-                           const ParsedOptions& options) {
+InputRequest generators_request(const Expression& source, std::uint64_t seed,
+                                const ParsedOptions& options) {
   if (!options.has("length")) {
     throw Error("command line: option --length is missing: " + source.name +
                 " makes as many keys as it is asked for");
@@ -47,31 +47,34 @@ LayerInput generated_input(const Expression& source, std::uint64_t seed,
   }
   Experiment shape;
   apply_settings(shape, settings);
-  shape.inputs = {source};
   shape.lengths = {number(options, "length", 0, 1, kMostRows)};
   shape.queries = number(options, "queries", 0, 0, kMostRows);
   shape.seeds = {seed};
-  return make_input_of(shape);
+  return request_of(shape);
 }
 
-LayerInput input_of_file(const Expression& source, const std::string& path,
-                         const ParsedOptions& options) {
-  for (const std::string_view name : kShapes) {
-    if (!options.has(std::string(name))) continue;
-    throw Error(fmt::format("command line: --{} is for generators; {} has its own", name,
-                            printable(path)));
-  }
-  LayerInput file = read_layer_input(path);
-  const bool cut =
-      source.arguments.size() > 1 || options.has("length") || options.has("queries");
-  if (!cut) return file;
+/// The whole file, unless options cut it.
+InputRequest files_request(const LayerInput& file, const ParsedOptions& options) {
   InputRequest request;
   request.keys = number(options, "length", file.keys, 1, kMostRows);
   request.queries = number(options, "queries", 0, 0, kMostRows);
   if (request.queries == 0) {
     request.queries = file.queries == file.keys ? request.keys : file.queries;
   }
-  return make_input(source, request);
+  return request;
+}
+
+void read_file(const std::string& path, const ParsedOptions& options, GivenInput& given) {
+  for (const std::string_view name : kShapes) {
+    if (!options.has(std::string(name))) continue;
+    throw Error(
+        fmt::format("command line: --{} is for generators; {} has its own", name, printable(path)));
+  }
+  given.input = read_layer_input(path);
+  given.request = files_request(given.input, options);
+  const bool cut =
+      given.expression.arguments.size() > 1 || options.has("length") || options.has("queries");
+  if (cut) given.input = make_input(given.expression, given.request);
 }
 
 Problem problem_of(const LayerInput& input, const ParsedOptions& options) {
@@ -106,14 +109,19 @@ std::vector<OptionSpec> with_input_options(const std::vector<OptionSpec>& option
   return specs;
 }
 
-GivenInput read_input_option(const ParsedOptions& options) {
+GivenInput read_input_option(const ParsedOptions& options, const std::string& name) {
   GivenInput given;
-  given.source = options.require("input").text;
+  given.source = options.require(name).text;
   given.seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
-  const Expression source = source_of(given.source);
-  const std::vector<std::string> files = input_files(source);
-  given.input = files.empty() ? generated_input(source, given.seed, options)
-                              : input_of_file(source, files.front(), options);
+  if (name == kTestInput) ++given.seed;
+  given.expression = source_of(given.source);
+  const std::vector<std::string> files = input_files(given.expression);
+  if (files.empty()) {
+    given.request = generators_request(given.expression, given.seed, options);
+    given.input = make_input(given.expression, given.request);
+  } else {
+    read_file(files.front(), options, given);
+  }
   given.problem = problem_of(given.input, options);
   return given;
 }

@@ -16,16 +16,20 @@ std::vector<OptionSpec> with_input_options(const std::vector<OptionSpec>& option
 /// What a command works on.
 struct GivenInput {
   std::string source;  ///< as it was given, for messages
-  LayerInput input;
-  Problem problem;  ///< of one head
+  Expression expression;
+  InputRequest request;
+  LayerInput input;  ///< what these make
+  Problem problem;   ///< of one head
   std::uint64_t seed = 0;
 };
 
-/// Q, K, V and their mask as --input and the options around it say. What follows --input is a file
+/// Q, K, V and their mask as the option `name` and those around it say. Its value is a file
 /// (its name has a `.` or `/`) or an input expression, `alignment(noise=0.1)` or
 /// `file(path=qkv.npz,batch=3)`. A generator fills the shape that the options ask for; a file is
 /// taken whole unless --length or --queries cut it. Causal queries that are fewer than the keys are
 /// the last of them unless --first-query says where they stand. Mistakes throw Error.
-GivenInput read_input_option(const ParsedOptions& options);
+GivenInput read_input_option(const ParsedOptions& options, const std::string& name = "input");
+/// A second input under the same options; what a generator makes there has the next seed.
+inline constexpr const char* kTestInput = "test";
 
 }  // namespace subquad

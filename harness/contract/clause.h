@@ -65,8 +65,8 @@ std::optional<std::string> differs(const std::vector<float>& got, const std::vec
                                    Index cols, double relative);
 /// How what `forward` gives on the bench is off the reference, beyond tolerance_of.
 std::optional<std::string> off_reference(const Bench& bench);
-/// As `differs`, for row log-sum-exps: error up to `relative` x max(largest score, |want|), infinities
-/// must agree.
+/// As `differs`, for row log-sum-exps: error up to `relative` x max(largest score, |want|),
+/// infinities must agree.
 std::optional<std::string> log_sum_exp_differs(const std::vector<float>& got,
                                                const std::vector<double>& want,
                                                double largest_score, double relative);

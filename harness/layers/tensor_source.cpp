@@ -47,7 +47,8 @@ std::vector<std::string> parameters_of_input(const std::string& name) {
 }
 
 void set(Expression& expression, const Expression::Argument& argument) {
-  const auto same = std::ranges::find(expression.arguments, argument.key, &Expression::Argument::key);
+  const auto same =
+      std::ranges::find(expression.arguments, argument.key, &Expression::Argument::key);
   if (same != expression.arguments.end()) {
     same->value = argument.value;
   } else {
@@ -107,7 +108,8 @@ std::string path_of(const TensorSource& source) { return source.arguments.front(
 
 TensorSource TensorSource::of(const Expression& expression) {
   if (expression.name == kFitted) return around_one_layer(expression, From::windows);
-  if (expression.name != kLoaded) return {.from = From::initialisers, .layer = expression, .arguments = {}};
+  if (expression.name != kLoaded)
+    return {.from = From::initialisers, .layer = expression, .arguments = {}};
   TensorSource source = around_one_layer(expression, From::file);
   if (source.arguments.size() != 1 || source.arguments.front().key != kPath) {
     fail(expression, "takes a layer and path=FILE, and nothing else");

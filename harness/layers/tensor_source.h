@@ -10,11 +10,12 @@ namespace subquad {
 
 /// Where the tensors of a layer come from. A layer expression is
 ///
-///     LAYER                        a variant, or heads(...): tensors as their initialisers draw them
-///     fitted(LAYER,key=value,...)  then fitted, by `calibrate`, on windows: the sequences of the
-///                                  input that the layer meets, with these arguments in place of its
-///                                  own (batch=0:16:2, heads=1, and of a generator seed=7, batch=8),
-///                                  or of another input altogether: on=file(path=...)
+///     LAYER                        a variant, or heads(...): tensors as their initialisers draw
+///     them fitted(LAYER,key=value,...)  then fitted, by `calibrate`, on windows: the sequences of
+///     the
+///                                  input that the layer meets, with these arguments in place of
+///                                  its own (batch=0:16:2, heads=1, and of a generator seed=7,
+///                                  batch=8), or of another input altogether: on=file(path=...)
 ///     loaded(LAYER,path=FILE)      tensors of a file in place of drawn ones, by name
 ///
 /// `fitted(LAYER)` alone is fitted on the very sequences that it meets: no held-out figure, but the

@@ -192,6 +192,8 @@ Json to_json(const Series& series) {
          {"time", to_json(trend.time)},
          {"work", to_json(trend.work)},
          {trend.record->decodes() ? "state" : "scratch", to_json(trend.memory)},
+         {"parameters", to_json(trend.parameters)},
+         {"quadratic", trend.is_quadratic()},
          {"crossover", to_json(trend.crossover)}});
   }
   return json;

@@ -61,6 +61,10 @@ Trend make_trend(const std::vector<Place>& places, const std::string& anchor) {
       places, [](const Row& row) { return std::optional(row.first().useful_multiply_adds); });
   trend.memory = exponent_over(
       places, [](const Row& row) { return row.decodes() ? row.state_bytes : row.scratch_bytes; });
+  trend.parameters = exponent_over(places, [](const Row& row) {
+    return std::optional(
+        static_cast<double>(row.first().parameter_bytes + row.first().random_bytes));
+  });
   if (trend.record->variant != anchor && sides.size() >= 2) {
     trend.crossover = crossover_of(std::move(sides));
   }
@@ -101,6 +105,11 @@ const char* to_string(Crossover::State state) {
                                         "faster_later", "slower_at_first", "slower_at_last",
                                         "undecided"};
   return kNames.at(static_cast<std::size_t>(state));
+}
+
+bool Trend::is_quadratic() const {
+  if (!work || record->decodes()) return false;
+  return (work->last_step ? work->last_step->value : work->value) >= kQuadratic;
 }
 
 Crossover crossover_of(std::vector<std::pair<Index, Side>> lengths) {

@@ -56,7 +56,13 @@ struct Trend {
   std::optional<Exponent> time;
   std::optional<Exponent> work;        ///< useful multiply-adds; none if a length takes none
   std::optional<Exponent> memory;      ///< scratch, or a decoder's state; likewise
+  std::optional<Exponent> parameters;  ///< learned and random tensors; likewise
   std::optional<Crossover> crossover;  ///< none for the anchor, or without one
+
+  /// In its last step the useful work of a forward pass grows with n^kQuadratic at the least: what
+  /// n log n stays below at any length, and a constant share of all pairs does not.
+  bool is_quadratic() const;
+  static constexpr double kQuadratic = 1.95;
 };
 
 /// Tables that differ in their length alone.

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "layers/layer.h"
 #include "report/grid.h"
 #include "report/selection.h"
 
@@ -63,6 +65,9 @@ Grid make_grid(const Series& series, const Summary& summary) {
       {decodes ? "time per token ~ n^" : "time ~ n^", "exponent"}, {"its last", "step"},
       {decodes ? "its work ~ n^" : "work ~ n^", "exponent"},       {"its last", "step"},
       {decodes ? "state ~ n^" : "scratch ~ n^", "exponent"},       {"its last", "step"}};
+  const bool parameters = std::any_of(series.trends.begin(), series.trends.end(),
+                                      [](const Trend& trend) { return trend.parameters; });
+  if (parameters) grid.columns.push_back({"params", "~ n^"});
   if (!series.anchor.empty()) grid.columns.push_back({"faster than", shown(series.anchor)});
   for (const Trend& trend : series.trends) {
     Grid::Line line;
@@ -70,7 +75,13 @@ Grid make_grid(const Series& series, const Summary& summary) {
     line.cells = {exponent_cell(trend.time),   last_step_cell(trend.time),
                   counted_cell(trend.work),    last_step_cell(trend.work),
                   exponent_cell(trend.memory), last_step_cell(trend.memory)};
+    if (parameters) line.cells.push_back(counted_cell(trend.parameters));
     if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));
+    // Of the yardstick itself everybody knows.
+    if (trend.is_quadratic() && trend.record->target != to_string(Target::exact)) {
+      line.notes.push_back(note_number(
+          grid.notes, "not sub-quadratic: its useful work grows as that of dense attention does"));
+    }
     if (trend.lengths != series.lengths) {
       line.notes.push_back(
           note_number(grid.notes, fmt::format("over n = {} alone", fmt::join(trend.lengths, " "))));
@@ -88,7 +99,8 @@ Section scaling_section(const Summary& summary) {
   for (const Series& series : summary.scaling) section.grids.push_back(make_grid(series, summary));
   section.legend = {
       "Exponent: slope of log(median time), log(useful multiply-adds), log(scratch) or log(state) "
-      "over log(n), by least squares through all lengths; ±: its 95% interval (Student's t, from "
+      "over log(n), by least squares through all lengths; parameters: learned and random tensors; "
+      "±: its 95% interval (Student's t, from "
       "three lengths "
       "on). Last step: the same between the longest length and the longest of at most half of it.",
       "Faster than the anchor: where the 95% interval of the speed-up lies above 1 (not: below 1; "

@@ -2,6 +2,7 @@
 // alone.
 
 #include <algorithm>
+#include <cmath>
 
 #include "subquad/registry.h"
 
@@ -50,6 +51,41 @@ class ProbeTiles final : public Probe {
   Index tiles(const Problem& problem) const { return (problem.queries + rows_ - 1) / rows_; }
   Index rows_ = 3, fail_ = -1, spare_ = 0;
   bool nested_ = false;
+};
+
+/// Its calibration notes what windows it was given: their number, and the sums of the first
+/// elements of q, x and target. The output is that.
+class ProbeFitted final : public Probe {
+ public:
+  void parameters(Parameters& visit) override {
+    visit("shared", shared_, "one tensor for all heads");
+    visit("other", other_, "a second fitted tensor, shared the other way");
+    visit("broken", broken_, "fits a not-a-number");
+  }
+  void tensors(const Problem&, TensorVisitor& visit) const override {
+    const Fitting notes = fit::closed_form("notes of the windows");
+    visit("notes", {{"notes", 4}}, init::zeros(), Role::learned, sharing(shared_), "notes", notes);
+    if (!other_) return;
+    visit("other", {{"notes", 4}}, init::zeros(), Role::learned, sharing(!shared_), "n", notes);
+  }
+  void calibrate(const Problem&, std::span<const Window> windows,
+                 const Tensors& tensors) const override {
+    const View notes = tensors.writable("notes");
+    notes(0, 0) = broken_ ? NAN : static_cast<float>(windows.size());
+    for (const Window& window : windows) {
+      notes(0, 1) += window.q(0, 0);
+      notes(0, 2) += window.x(0, 0);
+      notes(0, 3) += window.target(0, 0);
+    }
+  }
+  void forward(const Call& call) const override {
+    const ConstView notes = call.tensors.matrix("notes");
+    for (Index i = 0; i < call.out.rows; ++i) std::copy_n(notes.data, 4, call.out.row(i));
+  }
+
+ private:
+  static Sharing sharing(bool shared) { return shared ? Sharing::layer : Sharing::head; }
+  bool shared_ = false, other_ = false, broken_ = false;
 };
 
 /// Reports every third row, from row 0 on, as one whose weights sum to less than 0.
@@ -205,6 +241,11 @@ class ProbeStream final : public Probe {
   Index fail_ = -1;
 };
 
+SUBQUAD_VARIANT(ProbeFitted, {.name = "probe_fitted",
+                              .summary = "notes what it is fitted on",
+                              .citation = "test",
+                              .time = "n",
+                              .memory = "1"});
 SUBQUAD_VARIANT(ProbeTiles, {"probe_tiles", "tiles", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbeNegative, {"probe_negative", "negative sums of weights", "none", "n", "n"});
 SUBQUAD_VARIANT(ProbePrepare, {"probe_prepare", "prepared keys", "none", "n", "n"});

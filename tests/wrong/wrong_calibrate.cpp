@@ -14,11 +14,12 @@ class WrongCalibrate final : public Honest {
   }
 };
 
-SUBQUAD_VARIANT(WrongCalibrate, {.name = "wrong_calibrate",
-                                 .summary = "breaks calibrate: a fitted number is three times itself",
-                                 .citation = "twin honest",
-                                 .time = "n^2 d",
-                                 .memory = "n d"});
+SUBQUAD_VARIANT(WrongCalibrate,
+                {.name = "wrong_calibrate",
+                 .summary = "breaks calibrate: a fitted number is three times itself",
+                 .citation = "twin honest",
+                 .time = "n^2 d",
+                 .memory = "n d"});
 
 }  // namespace
 }  // namespace subquad::wrong
