@@ -135,8 +135,7 @@ TEST(TensorMaker, MakesWhatTheExpressionSays) {
                              .value_dim = kDim,
                              .seed = 3};
   const Layer drawn = layer("probe_fitted", 2);
-  EXPECT_EQ(notes(*TensorMaker(drawn, gaussian_input, request).make(1), 0),
-            std::vector<float>(4));
+  EXPECT_EQ(notes(*TensorMaker(drawn, gaussian_input, request).make(1), 0), std::vector<float>(4));
   const Layer fitted = layer("fitted(probe_fitted,batch=5)", 2);
   const std::unique_ptr<DrawnTensors> tensors =
       TensorMaker(fitted, gaussian_input, request).make(1);

@@ -66,6 +66,24 @@ std::size_t longest_line(const std::string& text) {
   return longest;
 }
 
+TEST(ReportSections, ErrorByHeadIsAMedianOverSequences) {
+  Record record = make_record("one", "operation", {1e6}, {4e6});
+  record.batch = 3;
+  record.heads = record.key_heads = 2;
+  record.error = {{"relative_error", {0.1, 0.6, 0.25, 0.7, 0.3, 0.9}}};
+  const std::string text = text_of({record}, {.details = true});
+  const std::size_t begin = text.find("Error by head");
+  ASSERT_NE(begin, std::string::npos);
+  const std::size_t line = text.find("  one ", begin);
+  EXPECT_THAT(text.substr(line, text.find('\n', line) - line),
+              AllOf(HasSubstr("0.25"), HasSubstr("0.7"), Not(HasSubstr("0.3"))));
+  EXPECT_THAT(text_of({record}), AllOf(Not(HasSubstr("Error by head\n")),
+                                       HasSubstr("the error of each head")));
+  record.heads = record.key_heads = 1;
+  record.error = {{"relative_error", {0.1, 0.2, 0.3}}};
+  EXPECT_THAT(text_of({record}, {.details = true}), Not(HasSubstr("Error by head")));
+}
+
 TEST(ReportSections, FitAPage) {
   EXPECT_LE(longest_line(text_of(rich_run(), {.details = true})), 120u);
   EXPECT_LE(longest_line(text_of(rich_run(), {.budget = Budget{0.5, 0x1p20}})), 120u);

@@ -105,7 +105,8 @@ TEST(TensorSource, LayersAreWhatStandsInside) {
   const Layer layer(parse_expression("fitted(routing(clusters=4),seed=2)"), problem, 2);
   EXPECT_EQ(layer.refuses(), "");
   EXPECT_EQ(layer.variant_name(0), "routing");
-  EXPECT_THAT(layer.resolved(), AllOf(HasSubstr("fitted(routing(clusters=4,"), HasSubstr("seed=2)")));
+  EXPECT_THAT(layer.resolved(),
+              AllOf(HasSubstr("fitted(routing(clusters=4,"), HasSubstr("seed=2)")));
   EXPECT_EQ(layer.resolved_layer().name, "routing");
   const Layer nothing(parse_expression("fitted(mean)"), problem, 2);
   EXPECT_THAT(nothing.refuses(), HasSubstr("nothing in it is fitted"));

@@ -88,8 +88,8 @@ const CommandRegistrar registrar([]() -> Command {
                   {"causal", "BOOL", "only causal problems, or only others"},
                   {"length", "N...", "only these numbers of keys"},
                   {"details", "",
-                   "also what is made of the machine, and where the spread over draws and seeds "
-                   "comes from"},
+                   "also the error of each head, what is made of the machine, and where the spread "
+                   "over draws and seeds comes from"},
                   plugin_option()},
       .min_words = 1,
       .max_words = 1000,

@@ -115,9 +115,9 @@ std::vector<Section> sections(const Summary& summary, Width width) {
   };
   add(roofline_section(summary), "what is made of the machine");
   add(spread_section(summary), "where the spread over draws and seeds comes from");
+  add(head_section(summary), "the error of each head");
   if (!summary.options.details && !further.empty()) {
-    all.back().legend.push_back(
-        fmt::format("--details also says {}.", fmt::join(further, ", and ")));
+    all.back().legend.push_back(fmt::format("--details also says {}.", fmt::join(further, "; ")));
   }
   return all;
 }

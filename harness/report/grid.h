@@ -49,6 +49,7 @@ std::vector<Section> sections(const Summary& summary, Width width);
 
 Section table_section(const Summary& summary, Width width);
 Section scaling_section(const Summary& summary);
+Section head_section(const Summary& summary);
 Section spread_section(const Summary& summary);
 Section roofline_section(const Summary& summary);
 Section attention_section(const Summary& summary);
