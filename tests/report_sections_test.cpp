@@ -77,8 +77,8 @@ TEST(ReportSections, ErrorByHeadIsAMedianOverSequences) {
   const std::size_t line = text.find("  one ", begin);
   EXPECT_THAT(text.substr(line, text.find('\n', line) - line),
               AllOf(HasSubstr("0.25"), HasSubstr("0.7"), Not(HasSubstr("0.3"))));
-  EXPECT_THAT(text_of({record}), AllOf(Not(HasSubstr("Error by head\n")),
-                                       HasSubstr("the error of each head")));
+  EXPECT_THAT(text_of({record}),
+              AllOf(Not(HasSubstr("Error by head\n")), HasSubstr("the error of each head")));
   record.heads = record.key_heads = 1;
   record.error = {{"relative_error", {0.1, 0.2, 0.3}}};
   EXPECT_THAT(text_of({record}, {.details = true}), Not(HasSubstr("Error by head")));
