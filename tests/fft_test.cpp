@@ -63,8 +63,16 @@ TEST_P(FftLengths, EqualsTheDefinition) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fft, FftLengths,
-                         testing::Values(1, 2, 3, 4, 5, 6, 7, 11, 15, 17, 96, 97, 100, 1000, 1024,
-                                         1025, 2018, 4099, 16384, 65537));
+                         testing::Values(1, 2, 3, 4, 5, 6, 7, 11, 15, 17, 64, 96, 97, 100, 768,
+                                         1000, 1024, 1025, 2018, 4099, 16384, 65537));
+
+TEST(Fft, PadsToTheNextLengthThatIsFast) {
+  // 2 x 4099 - 1 = 8197 numbers at least, and 8640 = 2^6 3^3 5 is the next length without a larger
+  // factor than 5.
+  EXPECT_EQ(Fft::work_size(4099), 2 * 8640);
+  EXPECT_EQ(Fft::work_size(17), 2 * 36);
+  EXPECT_EQ(Fft::work_size(1000), 0);
+}
 
 TEST(Fft, AnImpulseIsAWave) {
   for (const Index n : {8, 13}) {

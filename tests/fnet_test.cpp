@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <complex>
 #include <numbers>
 
 #include "support/variant_trial.h"
@@ -27,6 +28,68 @@ TEST_P(FnetLengths, EqualsTheMatrixOfTheTransform) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fnet, FnetLengths, testing::Values(1, 2, 17, 96, 131, 1000, 1024, 4099));
+
+/// Rows of the matrix of the transform over `length`, in double: element (s, t) is
+/// exp(-2 pi i s t / length).
+std::complex<double> root(Index s, Index t, Index length) {
+  return std::polar(1.0, -2 * std::numbers::pi * static_cast<double>(s * t % length) /
+                             static_cast<double>(length));
+}
+
+/// `count` indices below `length`, its ends and its middle among them.
+std::vector<Index> spread(Index length, Index count) {
+  std::vector<Index> indices;
+  for (Index i = 0; i < std::min(length, count); ++i) {
+    indices.push_back(length <= count ? i : i * (length - 1) / (count - 1));
+  }
+  return indices;
+}
+
+/// Error in the mean square of a spread of outputs over their own mean square.
+double sampled_error(VariantTrial& trial) {
+  const Index n = trial.problem.queries, width = trial.problem.value_dim;
+  const std::vector<float> out = trial.forward();
+  double error = 0, norm = 0;
+  for (const Index column : spread(width, 5)) {
+    std::vector<std::complex<double>> hidden(static_cast<std::size_t>(n));
+    std::vector<std::complex<double>> roots;
+    for (Index h = 0; h < width; ++h) roots.push_back(root(column, h, width));
+    for (Index t = 0; t < n; ++t) {
+      for (Index h = 0; h < width; ++h) hidden[t] += double{trial.x(t, h)} * roots[h];
+    }
+    for (const Index s : spread(n, 25)) {
+      std::complex<double> sum = 0;
+      for (Index t = 0; t < n; ++t) sum += hidden[t] * root(s, t, n);
+      error += std::pow(sum.real() - out[s * width + column], 2);
+      norm += std::pow(sum.real(), 2);
+    }
+  }
+  return std::sqrt(error / norm);
+}
+
+TEST(Fnet, EqualsTheProductWithBothMatricesOfTheTransform) {
+  // A level of a transform takes each number through a product with a twiddle factor and a sum: two
+  // products, their sum, the factor and the level's sum are five roundings of at most u / sqrt(3)
+  // in the mean square, so less than epsilon = 2 u together, and those of different levels add up
+  // as squares. (At the worst they are 6.7 u a level, and add up as they are: Higham, Accuracy and
+  // Stability of Numerical Algorithms, 2nd edition, theorem 24.2.) Bluestein's goes through three
+  // transforms, of its filter too, of up to four times the length.
+  const auto levels = [](Index length) {
+    const double own = std::log2(static_cast<double>(length));
+    Index rest = length;
+    for (const Index factor : {2, 3, 5}) {
+      while (rest % factor == 0) rest /= factor;
+    }
+    return rest == 1 ? own : 3 * (own + 2);
+  };
+  for (const Index n : {1, 2, 17, 96, 1000, 1024, 4099}) {
+    for (const Index width : {1, 17, 64, 768}) {
+      VariantTrial trial("fnet", self_problem(n, width, width));
+      const double error = sampled_error(trial) / std::numeric_limits<float>::epsilon();
+      EXPECT_LE(error, std::sqrt(levels(n) + levels(width) + 1)) << n << " x " << width;
+    }
+  }
+}
 
 TEST(Fnet, OddWidths) {
   for (const Index width : {3, 5, 16, 17, 33, 96, 101}) {

@@ -3,7 +3,6 @@
 #include <kiss_fft.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numbers>
 
@@ -20,9 +19,10 @@ bool is_smooth(Index length) {
   return length == 1;
 }
 
+/// A number takes kissfft about as long in any of its lengths, so the shortest one is the best.
 Index padded_length(Index length) {
   if (is_smooth(length)) return length;
-  return static_cast<Index>(std::bit_ceil(static_cast<std::size_t>(2 * length - 1)));
+  return kiss_fft_next_fast_size(static_cast<int>(2 * length - 1));
 }
 
 std::size_t plain_plan_bytes(Index length) {

@@ -12,8 +12,9 @@ namespace subquad {
 ///
 /// by kissfft for lengths whose prime factors are 2, 3 and 5, and for all others by Bluestein's
 /// chirp transform (L. Bluestein 1970, "A linear filtering approach to the computation of the
-/// discrete Fourier transform") over a power of two: kissfft itself takes quadratic time and
-/// allocates memory for large factors. Twiddle factors and chirps are computed in double.
+/// discrete Fourier transform") over the next such length from 2 length - 1 on: kissfft itself
+/// takes quadratic time and allocates memory for large factors. Twiddle factors and chirps are
+/// computed in double.
 class Fft {
  public:
   using Complex = std::complex<float>;
@@ -40,7 +41,7 @@ class Fft {
   void bluestein(const Complex* in, Complex* out, Complex* work) const;
 
   Index length_;
-  Index padded_;              ///< length of the plain transforms: `length`, or the power of two
+  Index padded_;              ///< length of the plain transforms, `length` or longer
   void* plain_;               ///< kissfft's plan
   const Complex* chirp_;      ///< exp(-pi i t^2 / length), or null where kissfft does it alone
   const Complex* chirp_fft_;  ///< transform of the conjugate chirp, over `padded_`
