@@ -14,10 +14,9 @@
 // multiply-adds (local: n window rank).
 //
 // Different from the paper:
-// - It leaves open how exp is kept in range. Here k is taken relative to its channel's maximum
-// (over
-//   the keys so far, if causal) and w to its row's; where both together still leave less than float
-//   can hold, that one element is summed again term by term in double.
+// - It leaves open how exp is kept in range. Here k is taken relative to its channel's maximum (if
+//   causal, over the keys so far) and w to its row's; where both together still leave less than
+//   float can hold, that one element is summed again term by term in double.
 // - local and conv are a sum over the window plus the sums before and after it. The paper's sum
 //   over all keys, corrected over the window by exp(w) - 1, cancels where w is very negative.
 // - local stores its band, n (2 window - 1) numbers; with a rank it masks U V^T.
@@ -25,8 +24,7 @@
 //   their mean, a fixed projection that a learned W_K absorbs. The filter, 2 window - 1 numbers of
 //   which causality leaves `window`, stands for itself, without the normalisation, gain and offset
 //   that the paper trains it with: those reach no other filters.
-// - How w starts: normal(0, 0.02) here; U and V such that so do elements of their product. conv
-//   starts at w = 0 in the paper, where its gain is 0.
+// - How w starts: normal(0, 0.02) here; U and V such that so do elements of their product.
 // No scale is applied to anything, as in the paper.
 
 #include <algorithm>
