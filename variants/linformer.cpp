@@ -22,13 +22,14 @@
 // P = softmax(scale Q (E K)^T). E is set to the means of equal segments, and F solves
 //   min sum over windows ||P F V - dense output||^2 + penalty ||F - E||^2,
 // by conjugate gradients to a residual of 1e-10, which spares the (rank n)^2 matrix of the normal
-// equations. The penalty, relative to that matrix' mean diagonal, is the one of 0.001, 0.01, ... 100
-// that best foretells windows left out. Where F = E, the output is not linear in it, and nothing is
-// fitted. Median relative errors on the 8 odd windows of experiments/data/sentence_encoder_layer0_
-// n128, fitted to the 8 even ones, rank = 32, heads 0 to 3:
+// equations. The penalty, relative to that matrix' mean diagonal, is the one of 0.001, 0.01, ...
+// 100 that best foretells windows left out. Where F = E, the output is not linear in it, and
+// nothing is fitted. Median relative errors on the 8 odd windows of
+// experiments/data/sentence_encoder_layer0_n128, fitted to the 8 even ones, rank = 32, heads 0 to
+// 3:
 //   E the means, F fitted                         .332 .760 .626 .735
 //   E and F the means (mean_pool)                 .335 .762 .632 .737
-//   E as drawn, F fitted about 1 / n              .578 .946 .882 .930
+//   E as drawn, F fitted about 1 / n, at best     .578 .946 .882 .930
 //   mean of V                                     .773 .957 .928 .964
 // and so in layer 1: what is gained is gained by the means, and little by fitting.
 
