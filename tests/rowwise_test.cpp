@@ -70,6 +70,58 @@ TEST(ExpMinus, SumsWhatItWritesAtEveryLength) {
   }
 }
 
+/// x Phi(x) in double.
+double exact_gelu(double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); }
+
+TEST(GeluInPlace, KeepsItsDigitsOverTheWholeRange) {
+  constexpr int kPoints = 2'000'000;
+  std::vector<float> values(kPoints), arguments(kPoints);
+  for (int i = 0; i < kPoints; ++i) {
+    // Up to where results are normal numbers, and densely about 0.
+    const double place = (i + 0.5) / kPoints * 2 - 1;
+    arguments[i] = static_cast<float>(i % 2 == 0 ? 13.1 * place : place * place * place);
+  }
+  values = arguments;
+  gelu_in_place(values);
+  double worst = 0;
+  for (int i = 0; i < kPoints; ++i) {
+    const double exact = exact_gelu(arguments[i]);
+    if (std::abs(exact) < std::numeric_limits<float>::min()) continue;
+    worst = std::max(worst, std::abs(values[i] / exact - 1));
+  }
+  EXPECT_LT(worst, 5 * std::numeric_limits<float>::epsilon());
+}
+
+TEST(GeluInPlace, IsTheIdentityAboveAndZeroBelow) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> values = {-kInfinity, -1e30f, -20.0f, 0.0f, 20.0f, 1e30f, kInfinity, nan};
+  gelu_in_place(values);
+  EXPECT_EQ(values[0], 0);
+  EXPECT_EQ(values[1], 0);
+  EXPECT_EQ(values[2], 0);
+  EXPECT_EQ(values[3], 0);
+  EXPECT_EQ(values[4], 20);
+  EXPECT_EQ(values[5], 1e30f);
+  EXPECT_EQ(values[6], kInfinity);
+  EXPECT_TRUE(std::isnan(values[7]));
+}
+
+TEST(GeluInPlace, WritesEveryLengthAndNoMore) {
+  for (int count = 0; count <= 100; ++count) {
+    Generator random(count);
+    std::vector<float> values(count + 1);
+    for (float& value : values) value = static_cast<float>(random.normal());
+    values[count] = 77;  // guard
+    const std::vector<float> before = values;
+    gelu_in_place(std::span(values).first(count));
+    for (int i = 0; i < count; ++i) {
+      const double exact = exact_gelu(before[i]);
+      EXPECT_NEAR(values[i], exact, 5 * std::numeric_limits<float>::epsilon() * std::abs(exact));
+    }
+    EXPECT_EQ(values[count], 77);
+  }
+}
+
 TEST(RowPasses, MaximumAndScaleAtEveryLength) {
   for (int count = 0; count <= 100; ++count) {
     Generator random(count);

@@ -1,5 +1,7 @@
 // Passes over rows: exponentials and memory.
 
+#include <algorithm>
+
 #include "bench.h"
 #include "kernels/rowwise.h"
 
@@ -25,6 +27,14 @@ void softmax_row(benchmark::State& state) {
   time_pass(state, 1, 8,
             [](std::span<float> values) { benchmark::DoNotOptimize(softmax_in_place(values)); });
 }
+void gelu_row(benchmark::State& state) {
+  // Each pass on a fresh copy, which is timed with it: results of results would soon be subnormal.
+  Matrix source(1, state.range(0));
+  time_pass(state, 1, 8, [&](std::span<float> values) {
+    std::copy(source.values().begin(), source.values().end(), values.begin());
+    gelu_in_place(values);
+  });
+}
 void max_row(benchmark::State& state) {
   time_pass(state, 0, 4, [](std::span<float> values) { benchmark::DoNotOptimize(max_of(values)); });
 }
@@ -37,6 +47,7 @@ void row_lengths(benchmark::internal::Benchmark* bench) {
 }
 BENCHMARK(exp_minus_row)->Name("rowwise/exp_minus")->Apply(row_lengths);
 BENCHMARK(softmax_row)->Name("rowwise/softmax_in_place")->Apply(row_lengths);
+BENCHMARK(gelu_row)->Name("rowwise/gelu_in_place")->Apply(row_lengths);
 BENCHMARK(max_row)->Name("rowwise/max_of")->Apply(row_lengths);
 BENCHMARK(scale_row)->Name("rowwise/scale_by")->Apply(row_lengths);
 

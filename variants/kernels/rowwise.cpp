@@ -57,6 +57,43 @@ void elu_pass(ConstView rows, View to) {
   }
 }
 
+/// x Phi(x) = max(x, 0) - |x| Phi(-|x|), and Phi(-a) = e^(-a^2 / 2) t p(t) with t = 1 / (1 + a c):
+/// what stands before t p(t) takes the whole fall, so that the tail keeps its digits.
+HWY_INLINE Vec<float> gelu_of(Vec<float> x) {
+  // c by trial; p of degree 8, minimax in relative error for a below 13.5: 2.2e-8.
+  static constexpr float kC = 0.26f;
+  static constexpr float kTail[] = {0.103761263f,  0.102980219f,  0.10328538f,
+                                    0.0500470959f, 0.163220152f,  -0.154206067f,
+                                    0.254317552f,  -0.154189155f, 0.0307835564f};
+  static constexpr float kNoTail = 13.5f;  // e^(-a^2 / 2) is 0 from 13.3 on
+  const Tag<float> d;
+  const auto size = hn::Abs(x), half = hn::Set(d, 0.5f);
+  // In this order of operands a not-a-number stays one.
+  const auto a = hn::IfThenElse(hn::Gt(size, hn::Set(d, kNoTail)), hn::Set(d, kNoTail), size);
+  const auto t = hn::Div(hn::Set(d, 1.0f), hn::MulAdd(a, hn::Set(d, kC), hn::Set(d, 1.0f)));
+  auto p = hn::Set(d, kTail[8]);
+  SUBQUAD_UNROLL
+  for (int i = 7; i >= 0; --i) p = hn::MulAdd(p, t, hn::Set(d, kTail[i]));
+  // The exponential of the square's rounding error too: it is several units of the last place.
+  const auto square = hn::Mul(a, a);
+  const auto rest = hn::Mul(hn::MulSub(a, a, square), half);
+  const auto power = exp_of(hn::Neg(hn::Mul(square, half)));
+  const auto fall = hn::NegMulAdd(power, rest, power);
+  const auto tail = hn::Mul(hn::Mul(a, t), hn::Mul(fall, p));
+  return hn::Sub(hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x), tail);
+}
+
+void gelu_pass(float* values, Index count) {
+  const Tag<float> d;
+  Index i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    hn::StoreU(gelu_of(hn::LoadU(d, values + i)), d, values + i);
+  }
+  if (i < count) {
+    store_first<float>(gelu_of(load_first(values + i, count - i, 0.0f)), count - i, values + i);
+  }
+}
+
 float max_pass(const float* values, Index count) {
   const Tag<float> d;
   auto first = hn::Set(d, -kInfinity), second = first;
@@ -92,6 +129,10 @@ float exp_minus(std::span<float> values, float shift) {
 }
 
 void elu_plus_one(ConstView rows, View to) { HWY_STATIC_DISPATCH(elu_pass)(rows, to); }
+
+void gelu_in_place(std::span<float> values) {
+  HWY_STATIC_DISPATCH(gelu_pass)(values.data(), static_cast<Index>(values.size()));
+}
 
 float max_of(std::span<const float> values) {
   return HWY_STATIC_DISPATCH(max_pass)(values.data(), static_cast<Index>(values.size()));
