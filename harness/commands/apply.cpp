@@ -4,31 +4,13 @@
 #include <optional>
 
 #include "commands/command.h"
-#include "inputs/input.h"
+#include "commands/input_option.h"
 #include "layers/executor.h"
 #include "subquad/error.h"
 #include "tensor_files/tensor_file.h"
 
 namespace subquad {
 namespace {
-
-/// Causal queries that are fewer than the keys are the last of them, unless --first-query says
-/// where they stand.
-Problem problem_of(const LayerInput& input, const ParsedOptions& options) {
-  Problem problem{.queries = input.queries,
-                  .keys = input.keys,
-                  .dim = input.dim,
-                  .value_dim = input.value_dim,
-                  .causal = options.has("causal")};
-  if (options.has("first-query")) {
-    problem.first_query =
-        to_integer("first-query", options.require("first-query"), 0, input.keys - 1);
-  } else if (problem.causal) {
-    problem.first_query = std::max<Index>(0, input.keys - input.queries);
-  }
-  if (options.has("scale")) problem.scale = to_real("scale", options.require("scale"), -1e6, 1e6);
-  return problem;
-}
 
 void require_finite(const LayerOutput& output, const std::string& expression) {
   for (std::size_t i = 0; i < output.out.size(); ++i) {
@@ -52,21 +34,20 @@ Array to_array(const LayerOutput::Floats& values, std::vector<Index> shape, std:
 
 int run_apply(const ParsedOptions& options) {
   const Expression expression = parse_expression(options.positional.front());
-  const std::string input_path = options.require("input").text;
   const std::string output_path = options.require("output").text;
-  const LayerInput input = read_layer_input(input_path);
-  const Problem problem = problem_of(input, options);
-  const Layer layer(expression, problem, input.heads);
+  const GivenInput given_input = read_input_option(options);
+  const LayerInput& input = given_input.input;
+  const Layer layer(expression, given_input.problem, input.heads);
   const std::string reason = layer.refuses();
-  if (!reason.empty()) throw Error(expression.text() + " refuses " + input_path + ": " + reason);
+  if (!reason.empty()) {
+    throw Error(expression.text() + " refuses " + given_input.source + ": " + reason);
+  }
 
   std::optional<TensorFile> given;
   if (options.has("tensors")) given = read_tensor_file(options.require("tensors").text);
-  const auto seed = static_cast<std::uint64_t>(
-      options.has("seed") ? to_integer("seed", options.require("seed"), 0, Index{1} << 62) : 0);
   const int threads = static_cast<int>(
       options.has("threads") ? to_integer("threads", options.require("threads"), 1, 4096) : 1);
-  DrawnTensors tensors(layer, seed, given ? &*given : nullptr);
+  DrawnTensors tensors(layer, given_input.seed, given ? &*given : nullptr);
   Executor executor(layer, input, tensors, threads);
   const bool want_log_sum_exp = options.has("log-sum-exp");
   if (want_log_sum_exp && !layer.gives_log_sum_exp()) {
@@ -89,8 +70,8 @@ int run_apply(const ParsedOptions& options) {
         to_array(output.log_sum_exp, {output.batch, output.heads, output.queries}, rank - 1);
   }
   result.metadata = {{"variant", layer.resolved()},
-                     {"seed", std::to_string(seed)},
-                     {"causal", problem.causal ? "true" : "false"}};
+                     {"seed", std::to_string(given_input.seed)},
+                     {"causal", given_input.problem.causal ? "true" : "false"}};
   write_safetensors(output_path, result);
   if (options.has("save-tensors")) {
     TensorFile saved = tensors.save();
@@ -105,24 +86,21 @@ int run_apply(const ParsedOptions& options) {
 const CommandRegistrar registrar([]() -> Command {
   return {
       .name = "apply",
-      .synopsis = "EXPRESSION --input FILE --output FILE [options]",
+      .synopsis = "EXPRESSION --input FILE|EXPRESSION --output FILE [options]",
       .summary = "runs one layer expression on your tensors",
       .details =
-          "The input holds q, k, v (and x, where the variant reads it) of shape\n"
+          "A file of inputs holds q, k, v (and x, where the variant reads it) of shape\n"
           "[batch, heads, n, dim], [heads, n, dim] or [n, dim], as .safetensors, .npz or .npy; an\n"
-          "optional `lengths` [batch] trims each sequence. The result is `o` in a .safetensors "
-          "file.",
-      .options = {{"input", "FILE", "tensors q, k, v"},
-                  {"output", "FILE", "where o goes (.safetensors)"},
-                  {"tensors", "FILE", "the variant's own tensors, by name, instead of drawn ones"},
-                  {"save-tensors", "FILE", "writes the variant's tensors, choices included"},
-                  {"causal", "", "a query sees only itself and what is before it"},
-                  {"first-query", "N", "position of the first query among the keys"},
-                  {"scale", "X", "factor of the scores (default 1 / sqrt(dim))"},
-                  {"seed", "N", "seed of drawn tensors (default 0)"},
-                  {"threads", "N", "threads that may be used (default 1)"},
-                  {"log-sum-exp", "", "also writes the rows' log-sum-exp"},
-                  plugin_option()},
+          "optional `lengths` [batch] trims each sequence. A generator, gaussian or\n"
+          "needle(noise=0.1), makes --length keys instead; it is told from a file by having\n"
+          "neither . nor / in its name. The result is `o` in a .safetensors file.",
+      .options = with_input_options(
+          {{"output", "FILE", "where o goes (.safetensors)"},
+           {"tensors", "FILE", "the variant's own tensors, by name, instead of drawn ones"},
+           {"save-tensors", "FILE", "writes the variant's tensors, choices included"},
+           {"threads", "N", "threads that may be used (default 1)"},
+           {"log-sum-exp", "", "also writes the rows' log-sum-exp"},
+           plugin_option()}),
       .min_words = 1,
       .max_words = 1,
       .run = run_apply,

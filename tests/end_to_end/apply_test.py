@@ -93,6 +93,25 @@ class Apply(unittest.TestCase):
         self.assertEqual(out.shape, (5, 6))
         self.assertLess(relative_error(out, attention(q, k, v, scale=0.3)), 1e-6)
 
+    def test_an_input_expression_instead_of_a_file(self):
+        shape = ["--length", 9, "--queries", 5, "--batch", 2, "--heads", 3, "--dim", 8,
+                 "--value-dim", 6]
+        first = self.apply("dense", "gaussian", *shape)
+        self.assertEqual(first.shape, (2, 3, 5, 6))
+        again = self.apply("dense", "gaussian(std=1)", *shape, "--seed", 0)
+        self.assertTrue(np.array_equal(first, again))
+        other = self.apply("dense", "gaussian", *shape, "--seed", 1)
+        self.assertFalse(np.isclose(first, other).all())
+
+    def test_part_of_a_file(self):
+        source = os.path.join(DATA, "ocr_n320.safetensors")
+        _, (q, k, v) = next(heads_of(read_safetensors(source)))
+        exact = attention(q[90:100], k[:100], v[:100])
+        for text in (source, f"file(path={source},heads=0:2)"):
+            out = self.apply("dense", text, "--length", 100, "--queries", 10)
+            self.assertLess(relative_error(out[0, 0], exact), 1e-6)
+        self.assertEqual(out.shape[1], 2)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -81,6 +81,14 @@ class Usage(unittest.TestCase):
             self.refused(["cut.safetensors"], *self.apply("dense", self.path("cut.safetensors")))
         self.assertFalse(os.path.exists(self.path("o.safetensors")))
 
+    def test_input_expressions(self):
+        self.refused(["gausian", "gaussian"], *self.apply("dense", "gausian"), "--length", "8")
+        self.refused(["--length", "gaussian"], *self.apply("dense", "gaussian"))
+        self.refused(["heads", "6", "key"], *self.apply("dense", "gaussian"), "--length", "8",
+                     "--heads", "6", "--key-heads", "4")
+        self.refused(["--batch", OCR], *self.apply("dense", OCR), "--batch", "2")
+        self.refused(["99999"], *self.apply("dense", OCR), "--length", "99999")
+
     def test_shapes_types_and_values(self):
         def source(**tensors):
             write_safetensors(self.path("in.safetensors"), tensors)
