@@ -14,6 +14,13 @@ float exp_minus(std::span<float> values, float shift);
 /// to = elu(rows) + 1 = exp(min(x, 0)) + max(x, 0), element by element. The relative error is below
 /// (2 + |x|) ulp where x is below 0.
 void elu_plus_one(ConstView rows, View to);
+/// values[i] = tanh(values[i]). Odd; relative error below 3 ulp over the whole range; the double
+/// one is for fitting.
+void tanh_in_place(std::span<float> values);
+void tanh_in_place(std::span<double> values);
+/// sums[j] = sum over h of weights[h] tanh(rows(h, j) + shifts[h]): scores of one query of additive
+/// attention. `sums` has `rows.cols` elements, `shifts` and `weights` one per row.
+void sum_of_tanh(ConstView rows, const float* shifts, const float* weights, float* sums);
 /// Largest value; -infinity for none.
 float max_of(std::span<const float> values);
 /// values[i] *= factor.
