@@ -58,12 +58,11 @@ LayerInput input_of_file(const Expression& source, const std::string& path,
                          const ParsedOptions& options) {
   for (const std::string_view name : kShapes) {
     if (!options.has(std::string(name))) continue;
-    throw Error(fmt::format("command line: --{} is for generators; {} has its own", name,
-                            printable(path)));
+    throw Error(
+        fmt::format("command line: --{} is for generators; {} has its own", name, printable(path)));
   }
   LayerInput file = read_layer_input(path);
-  const bool cut =
-      source.arguments.size() > 1 || options.has("length") || options.has("queries");
+  const bool cut = source.arguments.size() > 1 || options.has("length") || options.has("queries");
   if (!cut) return file;
   InputRequest request;
   request.keys = number(options, "length", file.keys, 1, kMostRows);

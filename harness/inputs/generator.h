@@ -47,6 +47,10 @@ class InputGenerator {
   /// Q [rows, dim], at least one row per key: row i is the query of the token at position i, rows
   /// beyond the keys are those of other tokens. `k` is what `fill_keys` made.
   virtual void fill_queries(const HeadStreams& streams, ConstView k, View q) const = 0;
+  /// Queries are tokens of another sequence than the keys (cross attention), so `fill_queries` gets
+  /// as many rows as are asked for. Otherwise queries that are fewer than the keys are those of the
+  /// last keys.
+  virtual bool queries_are_tokens_of_their_own() const { return false; }
 };
 
 /// A registered input. Other than a generator's parameters, those of `file` are texts.

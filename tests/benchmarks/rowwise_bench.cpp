@@ -34,7 +34,8 @@ void sum_of_tanh_block(benchmark::State& state) {
   Matrix projected(hidden, keys), query(1, hidden), weights(1, hidden), sums(1, keys);
   const double pairs = static_cast<double>(hidden * keys);
   time_work(state, {.exponentials = pairs}, {}, 4 * pairs, [&] {
-    sum_of_tanh(projected, query.values().data(), weights.values().data(), sums.values().data());
+    sum_of_tanh(projected.view(), query.values().data(), weights.values().data(),
+                sums.values().data());
   });
 }
 void max_row(benchmark::State& state) {
