@@ -351,6 +351,23 @@ TEST(Inputs, AlignmentsGoForwardOnTheWhole) {
   EXPECT_NEAR(static_cast<double>(repeated) / 399, 1.0 / 3, 5 * 0.5 / std::sqrt(399));
 }
 
+TEST(Inputs, SentencesOfABatchShareTheirWords) {
+  // What is left of keys at one position is the difference of two words, of a vocabulary of two.
+  const LayerInput input = make("alignment(vocabulary=2)", {.batch = 2, .queries = 60, .keys = 60});
+  const Matrix first = to_double(input.k_of(0, 0)), second = to_double(input.k_of(1, 0));
+  std::set<int> kinds;
+  Eigen::RowVectorXd difference;
+  for (Index j = 0; j < 60; ++j) {
+    const Eigen::RowVectorXd between = first.row(j) - second.row(j);
+    if (between.norm() < 1e-5) continue;
+    if (difference.size() == 0) difference = between;
+    const bool same = (between - difference).norm() < 1e-4;
+    EXPECT_TRUE(same || (between + difference).norm() < 1e-4);
+    kinds.insert(same ? 1 : -1);
+  }
+  EXPECT_EQ(kinds.size(), 2u);
+}
+
 TEST(Inputs, AlignedQueriesScoreAsDeclared) {
   const InputRequest request = {.queries = 20, .keys = 30, .dim = 16};
   const LayerInput input = make("alignment(noise=0,sharpness=7)", request);

@@ -6,14 +6,14 @@
 //   q_i = sharpness sqrt(dim) k_a / |k_a|^2 + noise,   a = the word that query i is aligned to
 //   v_j = (value of the word + 0.3 noise) / sqrt(1.09)
 //
-// so q_i scores `sharpness` on its own word. Alignments are monotone on the whole,
-// a = (i + 1/2) keys / queries rounded down, displaced by up to `reorder` either way (neighbours
-// change places), and with probability `repeats` a query stays at the word of the one before it,
-// unless that one stayed already (one word becomes two). Weights of dense attention show it as a
-// broken diagonal with faint copies where the same word stands elsewhere, much as the pictures of
-// Bahdanau et al. (arXiv:1409.0473, figure 3) do. position(j) has pairs sin, cos of
-// j / 10000^(2c / dim), times sqrt(2), so that it weighs as much as the word (Vaswani et al.,
-// arXiv:1706.03762, section 3.5).
+// so q_i scores `sharpness` on its own word. The sentences of a batch are in one language: a head
+// has one vocabulary for all of them. Alignments are monotone on the whole, a = (i + 1/2) keys /
+// queries rounded down, displaced by up to `reorder` either way (neighbours change places), and
+// with probability `repeats` a query stays at the word of the one before it, unless that one stayed
+// already (one word becomes two). Weights of dense attention show it as a broken diagonal with
+// faint copies where the same word stands elsewhere, much as the pictures of Bahdanau et al.
+// (arXiv:1409.0473, figure 3) do. position(j) has pairs sin, cos of j / 10000^(2c / dim), times
+// sqrt(2), so that it weighs as much as the word (Vaswani et al., arXiv:1706.03762, section 3.5).
 
 #include <algorithm>
 
@@ -37,9 +37,9 @@ class Alignment final : public InputGenerator {
   bool queries_are_tokens_of_their_own() const override { return true; }
 
   void fill_keys(const HeadStreams& streams, View k, View v) const override {
-    Generator structure = streams.structure(), keys = streams.keys(), values = streams.values();
-    const auto words = normal_matrix(structure, vocabulary_, k.cols);
-    const auto word_values = normal_matrix(structure, vocabulary_, v.cols);
+    Generator vocabulary = streams.vocabulary(), keys = streams.keys(), values = streams.values();
+    const auto words = normal_matrix(vocabulary, vocabulary_, k.cols);
+    const auto word_values = normal_matrix(vocabulary, vocabulary_, v.cols);
     constexpr double kSpread = 0.3;
     const double scale = 1 / std::sqrt(1 + kSpread * kSpread);
     for (Index j = 0; j < k.rows; ++j) {
