@@ -78,8 +78,8 @@ const std::vector<Problem>& problems() {
       Problem{.queries = 3, .keys = 11, .dim = 2, .value_dim = 6},
       Problem{.queries = 4, .keys = 9, .dim = 3, .value_dim = 2, .causal = true, .first_query = 5},
       // The first queries see no key.
-      Problem{.queries = 6, .keys = 9, .dim = 3, .value_dim = 2, .causal = true,
-              .first_query = -2}};
+      Problem{
+          .queries = 6, .keys = 9, .dim = 3, .value_dim = 2, .causal = true, .first_query = -2}};
   return all;
 }
 

@@ -44,11 +44,13 @@ std::vector<double> by_loops(VariantTrial& trial) {
 
 const std::vector<Problem>& problems() {
   static const std::vector<Problem> all = {
-      self_problem(17, 8, 5), self_problem(131, 16, 16), self_problem(150, 4, 7, true),
+      self_problem(17, 8, 5),
+      self_problem(131, 16, 16),
+      self_problem(150, 4, 7, true),
       Problem{.queries = 7, .keys = 210, .dim = 4, .value_dim = 6},
       Problem{.queries = 70, .keys = 3, .dim = 5, .value_dim = 2},
-      Problem{.queries = 5, .keys = 90, .dim = 6, .value_dim = 3, .causal = true,
-              .first_query = 85}};
+      Problem{
+          .queries = 5, .keys = 90, .dim = 6, .value_dim = 3, .causal = true, .first_query = 85}};
   return all;
 }
 
@@ -108,8 +110,8 @@ TEST(Additive, WeighsKeysAlikeWithoutAScoreVector) {
 }
 
 TEST(Additive, CountsWhatItComputes) {
-  const Problem problem{.queries = 70, .keys = 129, .dim = 8, .value_dim = 8, .causal = true,
-                        .first_query = 20};
+  const Problem problem{
+      .queries = 70, .keys = 129, .dim = 8, .value_dim = 8, .causal = true, .first_query = 20};
   VariantTrial trial("additive(hidden=3)", problem);
   trial.forward();
   double pairs = 0;
@@ -173,7 +175,8 @@ TEST(AdditiveFitting, FindsWhatANetworkOfItsKindDoes) {
   for (const Problem& problem : problems) {
     Samples samples(problem, "additive(hidden=2)", 10);
     VariantTrial trial("additive(hidden=4)", problem, 5);
-    const double drawn = samples.mean_error(trial, 0, 8), drawn_elsewhere = samples.mean_error(trial, 8, 10);
+    const double drawn = samples.mean_error(trial, 0, 8),
+                 drawn_elsewhere = samples.mean_error(trial, 8, 10);
     trial.variant->calibrate(problem, samples.first(8), trial.tensors);
     EXPECT_LT(samples.mean_error(trial, 0, 8), 0.01 * drawn);
     EXPECT_LT(samples.mean_error(trial, 8, 10), 0.05 * drawn_elsewhere);

@@ -9,8 +9,8 @@
 namespace subquad {
 namespace {
 
-/// sum of 100 (x_(i+1) - x_i^2)^2 + (1 - x_i)^2, whose minimum 0 lies at (1, ..., 1) at the end of a
-/// bent valley.
+/// sum of 100 (x_(i+1) - x_i^2)^2 + (1 - x_i)^2, whose minimum 0 lies at (1, ..., 1) at the end of
+/// a bent valley.
 double rosenbrock(std::span<const double> x, std::span<double> gradient) {
   std::fill(gradient.begin(), gradient.end(), 0);
   double value = 0;

@@ -35,8 +35,8 @@ const std::vector<Problem>& problems() {
   static const std::vector<Problem> all = {
       self_problem(17, 8, 5), self_problem(131, 16, 16, true), self_problem(300, 4, 7),
       Problem{.queries = 7, .keys = 210, .dim = 4, .value_dim = 6},
-      Problem{.queries = 5, .keys = 90, .dim = 6, .value_dim = 3, .causal = true,
-              .first_query = 85}};
+      Problem{
+          .queries = 5, .keys = 90, .dim = 6, .value_dim = 3, .causal = true, .first_query = 85}};
   return all;
 }
 
@@ -49,9 +49,9 @@ TEST(Multiplicative, IsTheSoftmaxOfInnerProducts) {
     EXPECT_LT(VariantTrial::difference(general.forward(), by_loops(general, &w, 1)), kTolerance);
     VariantTrial scaled("multiplicative(kind=general,scaled=true)", problem);
     const ConstView same = scaled.tensors.matrix("w");
-    EXPECT_LT(VariantTrial::difference(scaled.forward(),
-                                       by_loops(scaled, &same, problem.score_scale())),
-              kTolerance);
+    EXPECT_LT(
+        VariantTrial::difference(scaled.forward(), by_loops(scaled, &same, problem.score_scale())),
+        kTolerance);
   }
 }
 

@@ -3,7 +3,8 @@
 // translate" (arXiv:1409.0473), section 3.1 and appendix A.1.2.
 //
 //   score(q_i, k_j) = v^T tanh(W q_i + U k_j),   W, U in R^(hidden x dim), v in R^hidden
-//   out_i = sum_j softmax_j(score(q_i, k_j)) v_j                over all keys j, j <= i where causal
+//   out_i = sum_j softmax_j(score(q_i, k_j)) v_j                over all keys j, j <= i where
+//   causal
 //
 // In the paper q_i is the decoder's state before step i and k_j = v_j what a bidirectional network
 // says of source word j, so the weights are the alignment of two sentences. Luong et al. 2015
@@ -49,9 +50,7 @@ struct Network {
   const float* score;  ///< [hidden]
 
   explicit Network(const Tensors& tensors)
-      : w(tensors.matrix("w")),
-        u(tensors.matrix("u")),
-        score(tensors.matrix("score").data) {}
+      : w(tensors.matrix("w")), u(tensors.matrix("u")), score(tensors.matrix("score").data) {}
   Index hidden() const { return w.rows; }
 };
 
@@ -194,8 +193,8 @@ class Additive final : public Variant {
     };
     visit("w", {units, columns}, spread(problem.dim), Role::learned, Sharing::head,
           "projects queries", fitted);
-    visit("u", {units, columns}, spread(problem.dim), Role::learned, Sharing::head,
-          "projects keys", fitted);
+    visit("u", {units, columns}, spread(problem.dim), Role::learned, Sharing::head, "projects keys",
+          fitted);
     visit("score", {units}, spread(hidden), Role::learned, Sharing::head,
           "weighs the units into a score", fitted);
   }

@@ -4,17 +4,19 @@
 //
 //   dot:      score(q_i, k_j) = q_i . k_j
 //   general:  score(q_i, k_j) = q_i^T W k_j,   W in R^(dim x dim)
-//   out_i = sum_j softmax_j(score(q_i, k_j)) v_j                over all keys j, j <= i where causal
+//   out_i = sum_j softmax_j(score(q_i, k_j)) v_j                over all keys j, j <= i where
+//   causal
 //
 // Their third score, concat, is the variant `additive`. Dense attention is `dot` times the scale
 // 1 / sqrt(dim), which came two years later; scaled=true multiplies either score by the problem's
 // scale. Time O(queries keys (d + e)), for `general` O(queries d^2) more: W^T q_i is made once
-// per tile of queries, and then both are the same streaming softmax. Memory O(keys (d + e)) where keys
-// are packed for several tiles, otherwise O(tile d). A decoder holds all keys and values.
+// per tile of queries, and then both are the same streaming softmax. Memory O(keys (d + e)) where
+// keys are packed for several tiles, otherwise O(tile d). A decoder holds all keys and values.
 //
 // Different from the paper. W starts as the identity plus normal(0, 0.1 / sqrt(dim)), so near
-// `dot`; the paper starts everything uniform in [-0.1, 0.1]. Nothing fits W: at W = scale x identity
-// `general` is dense attention exactly, so the closed form of fitting it to dense says nothing.
+// `dot`; the paper starts everything uniform in [-0.1, 0.1]. Nothing fits W: at W = scale x
+// identity `general` is dense attention exactly, so the closed form of fitting it to dense says
+// nothing.
 
 #include <algorithm>
 #include <cmath>
@@ -106,8 +108,8 @@ class Multiplicative final : public Variant {
     const Index rows = tile_rows(problem);
     scratch.worker_bytes = softmax_scratch_bytes(rows, problem.dim, problem.value_dim);
     if (kind == Kind::general) {
-      scratch.worker_bytes = std::max(scratch.worker_bytes,
-                                      product_scratch_bytes(rows, problem.dim, problem.dim));
+      scratch.worker_bytes =
+          std::max(scratch.worker_bytes, product_scratch_bytes(rows, problem.dim, problem.dim));
     }
     return scratch;
   }
@@ -125,9 +127,8 @@ class Multiplicative final : public Variant {
     const Problem& problem = call.problem;
     const bool general = kind == Kind::general;
     const ConstView w = general ? call.tensors.matrix("w") : ConstView();
-    const View projected = general
-                               ? call.run.shared().take_matrix(problem.queries, problem.dim)
-                               : View();
+    const View projected =
+        general ? call.run.shared().take_matrix(problem.queries, problem.dim) : View();
     SoftmaxOperands operands{.q = general ? ConstView(projected) : call.q,
                              .k = call.k,
                              .v = call.v,
@@ -157,8 +158,8 @@ class Multiplicative final : public Variant {
   std::unique_ptr<Stream> stream(const Problem& problem, const Tensors& tensors) const override {
     Problem of_scores = problem;
     of_scores.scale = score_scale(problem);
-    auto window = std::make_unique<WindowStream>(
-        of_scores, TokenWindow{.reach = problem.keys - 1}, Precision::f32);
+    auto window = std::make_unique<WindowStream>(of_scores, TokenWindow{.reach = problem.keys - 1},
+                                                 Precision::f32);
     if (kind == Kind::dot) return window;
     return std::make_unique<GeneralStream>(tensors.matrix("w"), std::move(window));
   }

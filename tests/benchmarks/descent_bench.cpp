@@ -26,8 +26,8 @@ void steps(benchmark::State& state) {
   const std::size_t parameters = static_cast<std::size_t>(state.range(0));
   const DescentOptions options{.steps = 20, .memory = 10, .halvings = 30};
   // Both passes over what is remembered read two vectors of each pair.
-  const double bytes = sizeof(double) * 4.0 * options.memory * options.steps *
-                       static_cast<double>(parameters);
+  const double bytes =
+      sizeof(double) * 4.0 * options.memory * options.steps * static_cast<double>(parameters);
   std::vector<double> x(parameters);
   time_work(state, {}, {}, bytes, [&] {
     std::fill(x.begin(), x.end(), 1);

@@ -28,14 +28,12 @@ struct AdditiveError::Parts {
         score(all.data() + 2 * w.size(), error.hidden_, 1) {}
 };
 
-AdditiveError::AdditiveError(const Problem& problem, Index hidden,
-                             std::span<const Window> windows)
+AdditiveError::AdditiveError(const Problem& problem, Index hidden, std::span<const Window> windows)
     : problem_(problem), hidden_(hidden) {
   double squares = 0;
   for (const Window& window : windows) {
     samples_.push_back({as_eigen(window.q).cast<double>(), as_eigen(window.k).cast<double>(),
-                        as_eigen(window.v).cast<double>(),
-                        as_eigen(window.target).cast<double>()});
+                        as_eigen(window.v).cast<double>(), as_eigen(window.target).cast<double>()});
     squares += samples_.back().target.squaredNorm();
   }
   if (squares > 0) factor_ = 1 / squares;
@@ -69,11 +67,9 @@ double AdditiveError::add(const Sample& sample, const Parts<const double>& at,
     error += factor_ * distance.squaredNorm();
 
     const Eigen::VectorXd d_weights = values * (2 * factor_ * distance.transpose());
-    const Eigen::VectorXd d_scores =
-        weights.array() * (d_weights.array() - weights.dot(d_weights));
+    const Eigen::VectorXd d_scores = weights.array() * (d_weights.array() - weights.dot(d_weights));
     to.score += units.transpose() * d_scores;
-    const Matrix d_units =
-        (d_scores * at.score.transpose()).array() * (1 - units.array().square());
+    const Matrix d_units = (d_scores * at.score.transpose()).array() * (1 - units.array().square());
     d_queries.row(i) = d_units.colwise().sum();
     d_keys.topRows(seen) += d_units;
   }

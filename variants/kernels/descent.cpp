@@ -121,7 +121,8 @@ Descent descend(const Objective& objective, std::span<double> parameters,
       continue;
     }
     ++result.steps;
-    curvature.remember(difference(place.at, before.at), difference(place.gradient, before.gradient));
+    curvature.remember(difference(place.at, before.at),
+                       difference(place.gradient, before.gradient));
   }
   result.after = place.value;
   std::copy(place.at.begin(), place.at.end(), parameters.begin());

@@ -10,9 +10,9 @@ using Objective =
     std::function<double(std::span<const double> parameters, std::span<double> gradient)>;
 
 struct DescentOptions {
-  int steps = 200;   ///< at the most
-  int memory = 10;   ///< steps of which the curvature is kept
-  int halvings = 30; ///< of one step, before the descent gives up
+  int steps = 200;    ///< at the most
+  int memory = 10;    ///< steps of which the curvature is kept
+  int halvings = 30;  ///< of one step, before the descent gives up
 };
 
 struct Descent {
