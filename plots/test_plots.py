@@ -52,6 +52,25 @@ class AttentionMatrix(unittest.TestCase):
         self.assertTrue(numpy.ma.getmaskarray(drawn)[0][1] or numpy.isnan(drawn[0][1]))
         self.assertEqual(drawn[1].tolist(), [0, 1])
 
+    def test_late_queries_see_what_is_before_them(self):
+        panel = {"title": "dense", "kind": "weights", "rows": [[0.5, 0.5, 0], [0.25, 0.25, 0.5]]}
+        figure = attention_matrix.draw({"queries": 2, "keys": 3, "causal": True, "first_query": 1,
+                                        "panels": [panel]})
+        hidden = numpy.isnan(figure.axes[0].get_images()[0].get_array().filled(numpy.nan))
+        self.assertEqual(hidden.tolist(), [[False, False, True], [False, False, False]])
+
+    def test_a_colour_bar_explains_the_one_scale_of_all_panels(self):
+        panels = [{"title": f"head {h}", "kind": "weights", "rows": [[0, largest]]}
+                  for h, largest in enumerate((0.2, 0.8))]
+        figure = attention_matrix.draw({"queries": 1, "keys": 2, "causal": False,
+                                        "colour_bar": True, "panels": panels})
+        first, second, bar = figure.axes
+        for axes in (first, second):
+            self.assertEqual(axes.get_images()[0].norm.vmax, 0.8)
+        self.assertEqual(bar.get_ylabel(), "weight of the key")
+        labels = [label.get_text() for label in bar.get_yticklabels()]
+        self.assertEqual(labels, ["0", "0.05", "0.2", "0.45", "0.8"])
+
     def test_negative_weights_have_a_colour_of_their_own_and_are_explained(self):
         figure = self.figure([[0.5, -0.5]], kind="weights")
         image = figure.axes[0].get_images()[0]

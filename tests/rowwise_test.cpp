@@ -122,6 +122,77 @@ TEST(GeluInPlace, WritesEveryLengthAndNoMore) {
   }
 }
 
+/// Distance in units of the last place of a T of that size.
+template <class T>
+double ulps_of(T value, long double exact) {
+  const T nearest = std::abs(static_cast<T>(exact));
+  const long double unit =
+      static_cast<long double>(std::nextafter(nearest, T{10})) - static_cast<long double>(nearest);
+  return static_cast<double>(std::abs(static_cast<long double>(value) - exact) / unit);
+}
+
+template <class T>
+double worst_tanh(int points, T factor) {
+  std::vector<T> arguments;
+  // Every size from the smallest normal number to far beyond saturation, both signs, and densely
+  // where the function bends.
+  for (T x = std::numeric_limits<T>::min(); x < T{1e6}; x *= factor) arguments.push_back(x);
+  for (int i = 0; i < points; ++i) arguments.push_back(T{22} * T(i) / T(points));
+  const std::size_t half = arguments.size();
+  for (std::size_t i = 0; i < half; ++i) arguments.push_back(-arguments[i]);
+  std::vector<T> values = arguments;
+  tanh_in_place(std::span<T>(values));
+  double worst = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const long double exact = std::tanh(static_cast<long double>(arguments[i]));
+    worst = std::max(worst, ulps_of<T>(values[i], exact));
+    if (i < half) {
+      EXPECT_EQ(values[i], -values[half + i]);
+    }
+  }
+  return worst;
+}
+
+TEST(TanhInPlace, IsWithinFourUlpOverTheWholeRange) {
+  EXPECT_LT(worst_tanh<float>(2'000'000, 1.001f), 4.0);
+  EXPECT_LT(worst_tanh<double>(1'000'000, 1.01), 4.0);
+}
+
+TEST(TanhInPlace, SaturatesAndKeepsSignsAndNaN) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> values = {-kInfinity, -1e30f, -9.1f,     -0.0f, 0.0f,
+                               1e-42f,     9.1f,   kInfinity, nan};
+  tanh_in_place(std::span<float>(values));
+  const std::vector<float> expected = {-1, -1, -1, -0.0f, 0.0f, 1e-42f, 1, 1};
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(values[i], expected[i]);
+  EXPECT_TRUE(std::signbit(values[3]));
+  EXPECT_FALSE(std::signbit(values[4]));
+  EXPECT_TRUE(std::isnan(values[8]));
+}
+
+TEST(SumOfTanh, AgreesWithDoubleAtEveryWidth) {
+  constexpr Index kRows = 7, kStride = 160;
+  Generator random(3);
+  std::vector<float> rows(kRows * kStride), shifts(kRows), weights(kRows);
+  for (std::vector<float>* all : {&rows, &shifts, &weights}) {
+    for (float& value : *all) value = static_cast<float>(random.normal());
+  }
+  for (Index cols = 0; cols <= 140; ++cols) {
+    std::vector<float> sums(cols + 1, 77);  // the last is a guard
+    sum_of_tanh({rows.data(), kRows, cols, kStride}, shifts.data(), weights.data(), sums.data());
+    for (Index j = 0; j < cols; ++j) {
+      double exact = 0, size = 0;
+      for (Index h = 0; h < kRows; ++h) {
+        exact += weights[h] * std::tanh(double{rows[h * kStride + j]} + shifts[h]);
+        size += std::abs(weights[h]);
+      }
+      // Rounded: each argument (below 8), each tanh, each of the additions.
+      EXPECT_NEAR(sums[j], exact, (8 + kRows) * 6e-8 * size);
+    }
+    EXPECT_EQ(sums[cols], 77);
+  }
+}
+
 TEST(RowPasses, MaximumAndScaleAtEveryLength) {
   for (int count = 0; count <= 100; ++count) {
     Generator random(count);

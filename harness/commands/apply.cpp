@@ -5,6 +5,7 @@
 
 #include "commands/command.h"
 #include "commands/input_option.h"
+#include "commands/picture.h"
 #include "layers/executor.h"
 #include "measuring/fitting.h"
 #include "subquad/error.h"
@@ -56,6 +57,8 @@ int run_apply(const ParsedOptions& options) {
   if (!reason.empty()) {
     throw Error(expression.text() + " refuses " + given_input.source + ": " + reason);
   }
+  const std::string picture = options.get("picture");
+  if (!picture.empty()) require_weights_picture(layer, input, picture);
 
   const int threads = static_cast<int>(
       options.has("threads") ? to_integer("threads", options.require("threads"), 1, 4096) : 1);
@@ -90,6 +93,7 @@ int run_apply(const ParsedOptions& options) {
     saved.metadata = result.metadata;
     write_safetensors(options.require("save-tensors").text, saved);
   }
+  if (!picture.empty()) draw_weights(layer, input, *tensors, picture);
   fmt::print("{}: wrote o {} to {}\n", layer.resolved(), result.tensors["o"].shape_text(),
              output_path);
   return kExitDone;
@@ -104,7 +108,7 @@ const CommandRegistrar registrar([]() -> Command {
           "A file of inputs holds q, k, v (and x, where the variant reads it) of shape\n"
           "[batch, heads, n, dim], [heads, n, dim] or [n, dim], as .safetensors, .npz or .npy; an\n"
           "optional `lengths` [batch] trims each sequence. A generator, gaussian or\n"
-          "needle(noise=0.1), makes --length keys instead; it is told from a file by having\n"
+          "alignment(noise=0.1), makes --length keys instead; it is told from a file by having\n"
           "neither . nor / in its name. The result is `o` in a .safetensors file.",
       .options = with_input_options(
           {{"output", "FILE", "where o goes (.safetensors)"},
@@ -112,6 +116,7 @@ const CommandRegistrar registrar([]() -> Command {
            {"save-tensors", "FILE", "writes the variant's tensors, choices included"},
            {"threads", "N", "threads that may be used (default 1)"},
            {"log-sum-exp", "", "also writes the rows' log-sum-exp"},
+           weights_picture_option(),
            plugin_option()}),
       .min_words = 1,
       .max_words = 1,

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "inputs/input.h"
+#include "layers/call_inputs.h"
 #include "layers/executor.h"
 #include "report/figures.h"
 #include "subquad/error.h"
@@ -21,6 +22,7 @@ using Json = nlohmann::ordered_json;
 constexpr Index kDefaultLength = 48;
 /// More would be less than a pixel each.
 constexpr Index kMostKeys = 1024;
+constexpr Index kMostHeads = 32;
 /// Neighbours that are alike, as in text: what hashing and clustering look for is there.
 constexpr const char* kDefaultInput = "smooth(correlation=0.8)";
 constexpr Index kDim = 32;
@@ -60,24 +62,44 @@ Json matrix_rows(const std::vector<double>& weights, const Problem& problem, boo
   return rows;
 }
 
+void require_weights(const Layer& layer) {
+  for (Index call = 0; call < layer.distinct(); ++call) {
+    const std::string& name = layer.variant_name(call);
+    if (Catalogue::instance().find(name).registration->powers.weights) continue;
+    throw Error(
+        fmt::format("--picture: {} has no attention matrix to draw: its output is no "
+                    "weighted sum of values per query",
+                    name));
+  }
+}
+
 /// The matrix of each variant of the layer, on the first head that it serves.
-Json panels_of(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors) {
+Json panels_of_variants(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors) {
   Json panels = Json::array();
   const std::vector<std::string> titles = layer.members();
   for (Index call = 0; call < layer.distinct(); ++call) {
-    const Variant& variant = layer.variant(call);
-    const std::string& name = layer.variant_name(call);
-    if (!Catalogue::instance().find(name).registration->powers.weights) {
-      throw Error(
-          fmt::format("--picture: {} has no attention matrix to draw: its output is no "
-                      "weighted sum of values per query",
-                      name));
-    }
-    const bool seen_only = leaves_out_keys(variant, layer.problem());
+    const bool seen_only = leaves_out_keys(layer.variant(call), layer.problem());
     panels.push_back({{"title", titles[static_cast<std::size_t>(call)]},
                       {"kind", seen_only ? "keys" : "weights"},
                       {"rows", matrix_rows(reference_weights(layer, input, tensors, 0, call),
                                            layer.problem(), seen_only)}});
+  }
+  return panels;
+}
+
+/// The weights of each head on the first sequence.
+Json panels_of_heads(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors) {
+  const Problem problem = sequence_problem(layer, input, 0);
+  const std::vector<std::string> variants = layer.members();
+  Json panels = Json::array();
+  for (Index call = 0; call < layer.calls(); ++call) {
+    const std::string& variant = variants[static_cast<std::size_t>(call % layer.distinct())];
+    const std::string whose =
+        layer.scope() == Scope::layer ? "all heads" : fmt::format("head {}", call);
+    panels.push_back(
+        {{"title", fmt::format("{}: {}", whose, variant)},
+         {"kind", "weights"},
+         {"rows", matrix_rows(reference_weights(layer, input, tensors, 0, call), problem, false)}});
   }
   return panels;
 }
@@ -102,6 +124,28 @@ class TemporaryFile {
   fs::path path_;
 };
 
+void require_picture_name(const std::string& picture) {
+  const std::string kind = fs::path(picture).extension().string();
+  if (kind != ".png" && kind != ".svg") {
+    throw Error(fmt::format("--picture = {}: the name of a picture ends in .png or .svg", picture));
+  }
+  const fs::path folder = fs::path(picture).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder)) {
+    throw Error(fmt::format("--picture = {}: there is no folder {}", picture, folder.string()));
+  }
+}
+
+/// `colour_bar`: all panels have one scale, which the picture explains.
+void draw(const Problem& problem, Json panels, bool colour_bar, const std::string& picture) {
+  const Json json = {{"queries", problem.queries}, {"keys", problem.keys},
+                     {"causal", problem.causal},   {"first_query", problem.first_query},
+                     {"colour_bar", colour_bar},   {"panels", std::move(panels)}};
+  const TemporaryFile matrices(json.dump());
+  if (const auto failure = draw_matrices(matrices.path(), picture, plots_folder())) {
+    throw Error(fmt::format("--picture = {}: {}", picture, *failure));
+  }
+}
+
 }  // namespace
 
 std::vector<OptionSpec> picture_options(std::vector<OptionSpec> options) {
@@ -118,14 +162,7 @@ std::vector<OptionSpec> picture_options(std::vector<OptionSpec> options) {
 
 void draw_picture(const Expression& expression, const ParsedOptions& options) {
   const std::string picture = options.require("picture").text;
-  const std::string kind = fs::path(picture).extension().string();
-  if (kind != ".png" && kind != ".svg") {
-    throw Error(fmt::format("--picture = {}: the name of a picture ends in .png or .svg", picture));
-  }
-  const fs::path folder = fs::path(picture).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder)) {
-    throw Error(fmt::format("--picture = {}: there is no folder {}", picture, folder.string()));
-  }
+  require_picture_name(picture);
   const Index length = number(options, "length", kDefaultLength, 1, kMostKeys);
   const auto seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
   const Index listed =
@@ -150,20 +187,41 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
                     input.heads);
   const std::string reason = layer.refuses();
   if (!reason.empty()) throw Error(expression.text() + " refuses: " + reason);
+  require_weights(layer);
   const DrawnTensors tensors(layer, seed);
   Executor executor(layer, input, tensors, 1);
   LayerOutput output;
   executor.run(output);  // for the choices that it makes
 
-  const Json json = {{"queries", layer.problem().queries},
-                     {"keys", layer.problem().keys},
-                     {"causal", layer.problem().causal},
-                     {"panels", panels_of(layer, input, tensors)}};
-  const TemporaryFile matrices(json.dump());
-  if (const auto failure = draw_matrices(matrices.path(), picture, plots_folder())) {
-    throw Error(fmt::format("--picture = {}: {}", picture, *failure));
-  }
+  draw(layer.problem(), panels_of_variants(layer, input, tensors), false, picture);
   fmt::print("{}: drawn into {}\n", expression.text(), picture);
+}
+
+void require_weights_picture(const Layer& layer, const LayerInput& input,
+                             const std::string& picture) {
+  require_picture_name(picture);
+  require_weights(layer);
+  const Problem problem = sequence_problem(layer, input, 0);
+  if (std::max(problem.queries, problem.keys) > kMostKeys) {
+    throw Error(
+        fmt::format("--picture: {} queries on {} keys are too many to be seen (at most {} "
+                    "of either: --length takes the first of them)",
+                    problem.queries, problem.keys, kMostKeys));
+  }
+  if (layer.calls() > kMostHeads) {
+    throw Error(fmt::format("--picture: {} heads are too many for a picture (at most {})",
+                            layer.calls(), kMostHeads));
+  }
+}
+
+void draw_weights(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
+                  const std::string& picture) {
+  draw(sequence_problem(layer, input, 0), panels_of_heads(layer, input, tensors), true, picture);
+}
+
+OptionSpec weights_picture_option() {
+  return {"picture", "FILE",
+          "draws the attention weights of the first sequence's heads (.png or .svg)"};
 }
 
 }  // namespace subquad

@@ -63,10 +63,10 @@ View matrix(AlignedFloats& packed, Index number, Index rows, Index cols) {
   return {packed.data() + number * rows * cols, rows, cols};
 }
 
-/// Queries that are fewer than the keys are those of the last tokens.
+/// Queries that are fewer than the keys are those of the last tokens, if they are tokens of them.
 void fill_last_queries(const InputGenerator& generator, const HeadStreams& streams, ConstView k,
                        View q) {
-  if (q.rows >= k.rows) {
+  if (q.rows >= k.rows || generator.queries_are_tokens_of_their_own()) {
     generator.fill_queries(streams, k, q);
     return;
   }

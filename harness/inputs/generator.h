@@ -15,7 +15,7 @@ namespace subquad {
 /// depend on the seed, the sequence and the head alone, not on how many heads are asked for.
 class HeadStreams {
  public:
-  enum class Matrix { queries, keys, values, structure };
+  enum class Matrix { queries, keys, values, structure, vocabulary };
 
   /// `head` counts query heads, `key_head` key heads.
   HeadStreams(std::uint64_t seed, Index sequence, Index head, Index key_head)
@@ -27,6 +27,10 @@ class HeadStreams {
   /// What queries and keys have in common (centres, a basis): the same for all heads that share
   /// keys.
   Generator structure() const { return stream(Matrix::structure, key_head_); }
+  /// What all sequences have in common, again for all heads that share keys.
+  Generator vocabulary() const {
+    return HeadStreams(seed_, 0, head_, key_head_).stream(Matrix::vocabulary, key_head_);
+  }
 
  private:
   Generator stream(Matrix matrix, Index head) const;
@@ -47,6 +51,10 @@ class InputGenerator {
   /// Q [rows, dim], at least one row per key: row i is the query of the token at position i, rows
   /// beyond the keys are those of other tokens. `k` is what `fill_keys` made.
   virtual void fill_queries(const HeadStreams& streams, ConstView k, View q) const = 0;
+  /// Queries are tokens of another sequence than the keys (cross attention), so `fill_queries` gets
+  /// as many rows as are asked for. Otherwise queries that are fewer than the keys are those of the
+  /// last keys.
+  virtual bool queries_are_tokens_of_their_own() const { return false; }
 };
 
 /// A registered input. Other than a generator's parameters, those of `file` are texts.

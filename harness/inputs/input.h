@@ -56,8 +56,8 @@ struct InputRequest {
 };
 
 /// Makes the input that `expression` names: a generator (gaussian, clustered, low_rank, smooth,
-/// sinks, needle) or `file(path=...,batch=0,heads=0:4)`. Mistakes, non-finite values, files shorter
-/// than asked throw Error.
+/// sinks, needle, alignment) or `file(path=...,batch=0,heads=0:4)`. Mistakes, non-finite values,
+/// files shorter than asked throw Error.
 LayerInput make_input(const Expression& expression, const InputRequest& request);
 
 /// Files that an input expression reads: its arguments named `path`.

@@ -35,6 +35,19 @@ void gelu_row(benchmark::State& state) {
     gelu_in_place(values);
   });
 }
+void tanh_row(benchmark::State& state) {
+  time_pass(state, 1, 8, [](std::span<float> values) { tanh_in_place(values); });
+}
+/// Scores of one query of additive attention with a block of keys.
+void sum_of_tanh_block(benchmark::State& state) {
+  const Index hidden = state.range(0), keys = 64;
+  Matrix projected(hidden, keys), query(1, hidden), weights(1, hidden), sums(1, keys);
+  const double pairs = static_cast<double>(hidden * keys);
+  time_work(state, {.exponentials = pairs}, {}, 4 * pairs, [&] {
+    sum_of_tanh(projected.view(), query.values().data(), weights.values().data(),
+                sums.values().data());
+  });
+}
 void max_row(benchmark::State& state) {
   time_pass(state, 0, 4, [](std::span<float> values) { benchmark::DoNotOptimize(max_of(values)); });
 }
@@ -48,6 +61,8 @@ void row_lengths(benchmark::internal::Benchmark* bench) {
 BENCHMARK(exp_minus_row)->Name("rowwise/exp_minus")->Apply(row_lengths);
 BENCHMARK(softmax_row)->Name("rowwise/softmax_in_place")->Apply(row_lengths);
 BENCHMARK(gelu_row)->Name("rowwise/gelu_in_place")->Apply(row_lengths);
+BENCHMARK(tanh_row)->Name("rowwise/tanh_in_place")->Apply(row_lengths);
+BENCHMARK(sum_of_tanh_block)->Name("rowwise/sum_of_tanh")->ArgName("hidden")->Arg(32)->Arg(256);
 BENCHMARK(max_row)->Name("rowwise/max_of")->Apply(row_lengths);
 BENCHMARK(scale_row)->Name("rowwise/scale_by")->Apply(row_lengths);
 

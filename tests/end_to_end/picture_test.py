@@ -55,6 +55,42 @@ class Picture(unittest.TestCase):
                 self.assertEqual(done.stderr.count("\n"), 1)
                 self.assertFalse(os.path.exists(self.path("a.png")))
 
+    def apply(self, expression, name, *options):
+        return run("apply", expression, "--output", self.path("o.safetensors"), "--picture",
+                   self.path(name), *options)
+
+    def test_apply_draws_the_weights_of_every_head(self):
+        shape = ["--input", "alignment", "--length", "12", "--queries", "7", "--heads", "3",
+                 "--batch", "2"]
+        done = self.apply("heads(additive,local(radius=2))", "w.svg", *shape)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = pathlib.Path(self.path("w.svg")).read_text()
+        for title in ("head 0: additive", "head 1: local(radius=2)", "head 2: additive",
+                      "weight of the key"):
+            self.assertIn(f"<!-- {title} -->", text)
+        done = self.apply("dense", "w.png", *shape)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(pathlib.Path(self.path("w.png")).read_bytes()[:8], SIGNATURE)
+        self.assertTrue(os.path.exists(self.path("o.safetensors")))
+
+    def test_apply_says_what_cannot_be_drawn_before_it_computes(self):
+        shape = ["--input", "gaussian", "--dim", "4", "--length"]
+        for expression, name, options, says in (
+                ("fnet", "a.png", [*shape, "16"], "no attention matrix"),
+                ("heads(dense,fnet)", "a.png", [*shape, "16"], "fnet"),
+                ("dense", "a.png", [*shape, "1025"], "1024"),
+                ("dense", "a.png", [*shape, "16", "--queries", "1025"], "1024"),
+                ("dense", "a.png", [*shape, "16", "--heads", "33"], "32"),
+                ("dense", "a.gif", [*shape, "16"], ".png or .svg"),
+                ("dense", "no/a.png", [*shape, "16"], "there is no folder")):
+            with self.subTest((expression, name, options)):
+                done = self.apply(expression, name, *options)
+                self.assertEqual(done.returncode, 2, done.stdout)
+                self.assertIn(says, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+                self.assertFalse(os.path.exists(self.path(name)))
+                self.assertFalse(os.path.exists(self.path("o.safetensors")))
+
     def test_the_gallery_shows_every_pattern(self):
         page = pathlib.Path(SOURCE, "docs", "patterns.md").read_text(encoding="utf-8")
         for variant in json.loads(run("list", "--format", "json").stdout):

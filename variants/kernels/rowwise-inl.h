@@ -71,16 +71,22 @@ struct ExpConstants<double> {
       1.36914888539041288809e-12};
 };
 
-/// 1 + f (c0 + f (c1 + ...)).
+/// c0 + f (c1 + ...).
 template <class T, std::size_t kCount>
-HWY_INLINE Vec<T> one_plus_polynomial(Vec<T> f, const T (&coefficients)[kCount]) {
+HWY_INLINE Vec<T> polynomial(Vec<T> f, const T (&coefficients)[kCount]) {
   const Tag<T> d;
   Vec<T> value = hn::Set(d, coefficients[kCount - 1]);
   SUBQUAD_UNROLL
   for (std::size_t i = 1; i < kCount; ++i) {
     value = hn::MulAdd(value, f, hn::Set(d, coefficients[kCount - 1 - i]));
   }
-  return hn::MulAdd(value, f, hn::Set(d, T{1}));
+  return value;
+}
+
+/// 1 + f (c0 + f (c1 + ...)).
+template <class T, std::size_t kCount>
+HWY_INLINE Vec<T> one_plus_polynomial(Vec<T> f, const T (&coefficients)[kCount]) {
+  return hn::MulAdd(polynomial<T>(f, coefficients), f, hn::Set(Tag<T>(), T{1}));
 }
 
 /// value * 2^n, where `shifted` is n + kRound: n goes straight into the exponent's bits. The result
@@ -141,6 +147,28 @@ HWY_INLINE Vec<float> exp_of(Vec<float> x) {
   power = hn::IfThenElse(hn::Gt(x, hn::Set(d, Constants::kHighestExp)),
                          hn::Set(d, std::numeric_limits<float>::infinity()), power);
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, Constants::kLowestExp)), power);
+}
+
+/// tanh(x), odd, +-1 from |x| = 10 on, NaN for NaN. Relative error below 4 ulp, also near 0, where
+/// the usual difference of exponentials cancels: with e = e^(-2|x|) - 1, it is -e / (2 + e), and e
+/// is 2^n (2^f - 1) + (2^n - 1) with no power taken apart from its 1 before the end.
+template <class T>
+HWY_INLINE Vec<T> tanh_of(Vec<T> x) {
+  using Constants = ExpConstants<T>;
+  constexpr double kMinusTwoLog2E = -2.88539008177792681472;
+  constexpr double kSaturated = std::is_same_v<T, float> ? 10 : 20;
+  const Tag<T> d;
+  const auto one = hn::Set(d, T{1}), most = hn::Set(d, static_cast<T>(kSaturated));
+  const auto size = hn::Abs(x);
+  // One rounding of the exponent: what that costs is |x| e^(-2|x|) times as much in the result.
+  const auto exponent = hn::Mul(hn::IfThenElse(hn::Gt(size, most), most, size),
+                                hn::Set(d, static_cast<T>(kMinusTwoLog2E)));
+  const auto shifted = hn::Add(exponent, hn::Set(d, Constants::kRound));
+  const auto f = hn::Sub(exponent, hn::Sub(shifted, hn::Set(d, Constants::kRound)));
+  const auto power = scale_by_power<T>(one, shifted);
+  const auto below_one = hn::Mul(f, polynomial<T>(f, Constants::kExp2));
+  const auto e = hn::MulAdd(power, below_one, hn::Sub(power, one));
+  return hn::CopySign(hn::Div(e, hn::Sub(hn::Set(d, T{-2}), e)), x);
 }
 
 /// The first `count` lanes of memory, `other` in the rest, which is not read.

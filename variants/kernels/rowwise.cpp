@@ -94,6 +94,52 @@ void gelu_pass(float* values, Index count) {
   }
 }
 
+template <class T>
+void tanh_pass(T* values, Index count) {
+  const Tag<T> d;
+  Index i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) {
+    hn::StoreU(tanh_of<T>(hn::LoadU(d, values + i)), d, values + i);
+  }
+  if (i < count) {
+    store_first<T>(tanh_of<T>(load_first(values + i, count - i, T{0})), count - i, values + i);
+  }
+}
+
+/// Some vectors of columns; chains side by side hide the latency of a division.
+template <Index kVectors>
+HWY_INLINE void sum_columns(ConstView rows, const float* shifts, const float* weights, Index first,
+                            Index count, float* sums) {
+  const Tag<float> d;
+  Vec<float> totals[kVectors];
+  for (auto& total : totals) total = hn::Zero(d);
+  for (Index h = 0; h < rows.rows; ++h) {
+    const float* const row = rows.row(h) + first;
+    const auto shift = hn::Set(d, shifts[h]), weight = hn::Set(d, weights[h]);
+    SUBQUAD_UNROLL
+    for (Index v = 0; v < kVectors; ++v) {
+      const auto x = kVectors > 1 ? hn::LoadU(d, row + v * kStep) : load_first(row, count, 0.0f);
+      totals[v] = hn::MulAdd(weight, tanh_of<float>(hn::Add(x, shift)), totals[v]);
+    }
+  }
+  if constexpr (kVectors == 1) {
+    store_first<float>(totals[0], count, sums + first);
+  } else {
+    for (Index v = 0; v < kVectors; ++v) hn::StoreU(totals[v], d, sums + first + v * kStep);
+  }
+}
+
+void sum_of_tanh_pass(ConstView rows, const float* shifts, const float* weights, float* sums) {
+  constexpr Index kVectors = 4;
+  Index j = 0;
+  for (; j + kVectors * kStep <= rows.cols; j += kVectors * kStep) {
+    sum_columns<kVectors>(rows, shifts, weights, j, kVectors * kStep, sums);
+  }
+  for (; j < rows.cols; j += kStep) {
+    sum_columns<1>(rows, shifts, weights, j, std::min(kStep, rows.cols - j), sums);
+  }
+}
+
 float max_pass(const float* values, Index count) {
   const Tag<float> d;
   auto first = hn::Set(d, -kInfinity), second = first;
@@ -132,6 +178,18 @@ void elu_plus_one(ConstView rows, View to) { HWY_STATIC_DISPATCH(elu_pass)(rows,
 
 void gelu_in_place(std::span<float> values) {
   HWY_STATIC_DISPATCH(gelu_pass)(values.data(), static_cast<Index>(values.size()));
+}
+
+void tanh_in_place(std::span<float> values) {
+  HWY_STATIC_DISPATCH(tanh_pass<float>)(values.data(), static_cast<Index>(values.size()));
+}
+
+void tanh_in_place(std::span<double> values) {
+  HWY_STATIC_DISPATCH(tanh_pass<double>)(values.data(), static_cast<Index>(values.size()));
+}
+
+void sum_of_tanh(ConstView rows, const float* shifts, const float* weights, float* sums) {
+  HWY_STATIC_DISPATCH(sum_of_tanh_pass)(rows, shifts, weights, sums);
 }
 
 float max_of(std::span<const float> values) {

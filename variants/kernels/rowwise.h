@@ -18,6 +18,13 @@ void elu_plus_one(ConstView rows, View to);
 /// approximations. The relative error is below 5 epsilon; results below the smallest normal number
 /// are 0.
 void gelu_in_place(std::span<float> values);
+/// values[i] = tanh(values[i]). Odd; relative error below 4 ulp over the whole range; the double
+/// one is for fitting.
+void tanh_in_place(std::span<float> values);
+void tanh_in_place(std::span<double> values);
+/// sums[j] = sum over h of weights[h] tanh(rows(h, j) + shifts[h]): scores of one query of additive
+/// attention. `sums` has `rows.cols` elements, `shifts` and `weights` one per row.
+void sum_of_tanh(ConstView rows, const float* shifts, const float* weights, float* sums);
 /// Largest value; -infinity for none.
 float max_of(std::span<const float> values);
 /// values[i] *= factor.
