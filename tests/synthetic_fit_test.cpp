@@ -101,6 +101,12 @@ TEST(SyntheticFit, FactorsLeaveTheSmallestSingularValues) {
   }
 }
 
+TEST(SyntheticFit, WhatIsNotFiniteHasNoFactors) {
+  RowMajor<double> matrix = normal(5, 5, 1);
+  matrix(2, 3) = -std::numeric_limits<double>::infinity();
+  EXPECT_THROW(nearest_factors(matrix, 2), Error);
+}
+
 TEST(SyntheticFit, RidgeHasNoGradientLeft) {
   for (const bool causal : {false, true}) {
     const Sample sample(self_problem(23, 5, 2, causal), 4, 3);
@@ -133,7 +139,8 @@ TEST(SyntheticFit, ThePenaltyIsLargeForNoiseAndSmallForWhatIsThere) {
     }
     EXPECT_EQ(noise.ridge().relative_penalty(), 1e-4);
   }
-  EXPECT_EQ(Sample(self_problem(9, 3, 2), 2, 1).ridge().relative_penalty(), ScoreRidge::kLoneWindow);
+  EXPECT_EQ(Sample(self_problem(9, 3, 2), 2, 1).ridge().relative_penalty(),
+            ScoreRidge::kLoneWindow);
 }
 
 TEST(SyntheticFit, FeaturesOfZerosPredictNothing) {

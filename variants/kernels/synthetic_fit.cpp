@@ -43,6 +43,8 @@ RowMajor<double> centred_scores(const Problem& problem, const Window& window) {
 }
 
 LowRankFactors nearest_factors(const RowMajor<double>& matrix, Index rank) {
+  // The decomposition might not end.
+  if (!matrix.allFinite()) throw Error("scores to be factorised are not all finite");
   const Eigen::BDCSVD<RowMajor<double>> svd(matrix, Eigen::ComputeThinU | Eigen::ComputeThinV);
   const Index kept = std::min<Index>(rank, svd.singularValues().size());
   const Eigen::VectorXd roots = svd.singularValues().head(kept).cwiseSqrt();

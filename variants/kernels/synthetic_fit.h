@@ -27,7 +27,7 @@ struct LowRankFactors {
   RowMajor<double> right;  ///< [cols, rank]
 };
 /// By singular values, half of each (its square root) on either side. Columns beyond
-/// min(rows, cols) are 0.
+/// min(rows, cols) are 0. Throws Error for a matrix that is not finite.
 LowRankFactors nearest_factors(const RowMajor<double>& matrix, Index rank);
 
 /// Scores that are linear in features of the query alone: w_j^T h_i for key j. Ridge regression of
@@ -47,7 +47,9 @@ class ScoreRidge {
   /// predicted best.
   double relative_penalty() const;
   /// All w: [keys, inner].
-  RowMajor<double> fit(double relative_penalty) const { return fit_without(kNone, relative_penalty); }
+  RowMajor<double> fit(double relative_penalty) const {
+    return fit_without(kNone, relative_penalty);
+  }
 
  private:
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
