@@ -167,17 +167,24 @@ double squared_error(const RowMajor<double>& matrix, std::span<const Window> win
   return sum;
 }
 
-double best_penalty(std::span<const Window> windows, std::span<const double> penalties,
-                    const LeftOutErrors& errors) {
-  if (windows.size() == 1) return penalties.back();
+double best_penalty(std::size_t windows, std::span<const double> penalties, double lone,
+                    const std::function<std::vector<double>(std::size_t)>& errors) {
+  if (windows == 1) return lone;
   std::vector<double> sums(penalties.size());
-  for (std::size_t w = 0; w < windows.size(); ++w) {
-    std::vector<Window> others(windows.begin(), windows.end());
-    others.erase(others.begin() + static_cast<std::ptrdiff_t>(w));
-    const std::vector<double> of_window = errors(others, windows[w]);
+  for (std::size_t w = 0; w < windows; ++w) {
+    const std::vector<double> of_window = errors(w);
     for (std::size_t p = 0; p < sums.size(); ++p) sums[p] += of_window[p];
   }
   return penalties[static_cast<std::size_t>(std::ranges::min_element(sums) - sums.begin())];
+}
+
+double best_penalty(std::span<const Window> windows, std::span<const double> penalties,
+                    const LeftOutErrors& errors) {
+  return best_penalty(windows.size(), penalties, penalties.back(), [&](std::size_t left_out) {
+    std::vector<Window> others(windows.begin(), windows.end());
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(left_out));
+    return errors(others, windows[left_out]);
+  });
 }
 
 ConstantFit ridge_about_mean_attention(const Problem& problem, std::span<const Window> windows,

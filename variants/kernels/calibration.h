@@ -47,11 +47,14 @@ RowMajor<double> ridge(const Problem& problem, const Moments& moments,
 double squared_error(const RowMajor<double>& matrix, std::span<const Window> windows,
                      WindowInput input);
 
-/// Squared error on `left_out` of what is fitted to the other windows, one for each penalty.
+/// The penalty at which squared errors, summed over windows, are least: `errors(w)` tells those on
+/// window w of what is fitted to all others, one for each penalty. With one window, which says
+/// nothing of others, it is `lone`.
+double best_penalty(std::size_t windows, std::span<const double> penalties, double lone,
+                    const std::function<std::vector<double>(std::size_t)>& errors);
+/// The same from fits to windows; `lone` is the last of the penalties.
 using LeftOutErrors =
     std::function<std::vector<double>(std::span<const Window> others, const Window& left_out)>;
-/// The penalty of `penalties` at which the sum of these over all windows is least; the last one
-/// where there is but one window, which says nothing of others.
 double best_penalty(std::span<const Window> windows, std::span<const double> penalties,
                     const LeftOutErrors& errors);
 

@@ -11,7 +11,7 @@
 namespace subquad {
 namespace {
 
-constexpr double kPenalties[] = {1e-4, 1e-3, 1e-2, 1e-1, 1};
+constexpr double kScorePenalties[] = {1e-4, 1e-3, 1e-2, 1e-1, 1};
 
 }  // namespace
 
@@ -103,19 +103,13 @@ double ScoreRidge::squared_error(std::size_t window, const RowMajor<double>& w) 
 }
 
 double ScoreRidge::relative_penalty() const {
-  if (features_.size() == 1) return kLoneWindow;
-  double best = kLoneWindow, least = std::numeric_limits<double>::infinity();
-  for (const double penalty : kPenalties) {
-    double error = 0;
-    for (std::size_t t = 0; t < features_.size(); ++t) {
-      error += squared_error(t, fit_without(t, penalty));
+  return best_penalty(features_.size(), kScorePenalties, kLoneWindow, [&](std::size_t left_out) {
+    std::vector<double> errors;
+    for (const double penalty : kScorePenalties) {
+      errors.push_back(squared_error(left_out, fit_without(left_out, penalty)));
     }
-    if (error < least) {
-      least = error;
-      best = penalty;
-    }
-  }
-  return best;
+    return errors;
+  });
 }
 
 }  // namespace subquad
