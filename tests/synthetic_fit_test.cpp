@@ -149,5 +149,39 @@ TEST(SyntheticFit, FeaturesOfZerosPredictNothing) {
   EXPECT_EQ(sample.ridge().fit(1e-3).cwiseAbs().maxCoeff(), 0);
 }
 
+TEST(ScoreRidge, OutputErrorIsThatOfItsSoftmax) {
+  for (const bool causal : {false, true}) {
+    const Problem problem = self_problem(7, 3, 2, causal);
+    VariantTrial trial("dense", problem, 4);
+    std::vector<float> target(7 * 2, 0.25f);
+    const Window window{.q = trial.q.view(),
+                        .k = trial.k.view(),
+                        .v = trial.v.view(),
+                        .x = {},
+                        .target = {target.data(), 7, 2}};
+    RowMajor<double> features(7, 3), w(7, 3);
+    for (Index i = 0; i < 7; ++i) {
+      for (Index c = 0; c < 3; ++c) {
+        features(i, c) = std::abs(trial.q(i, c));
+        w(i, c) = trial.k(i, c);
+      }
+    }
+    double want = 0;
+    for (Index i = 0; i < 7; ++i) {
+      double sum = 0, out[2] = {};
+      for (Index j = 0; j < 7; ++j) {
+        if (!problem.sees(i, j)) continue;
+        double score = 0;
+        for (Index c = 0; c < 3; ++c) score += features(i, c) * w(j, c);
+        sum += std::exp(score);
+        for (Index c = 0; c < 2; ++c) out[c] += std::exp(score) * trial.v(j, c);
+      }
+      for (const double one : out) want += std::pow(one / sum - 0.25, 2);
+    }
+    const ScoreRidge ridge(problem, {&window, 1}, {features});
+    EXPECT_NEAR(ridge.output_error({&window, 1}, w), want, 1e-12 * want);
+  }
+}
+
 }  // namespace
 }  // namespace subquad

@@ -84,7 +84,16 @@ TEST(TensorSource, GeneratorsMakeWindowsOfAnotherSeed) {
   EXPECT_EQ(windows("fitted(mean)").k, windows("fitted(mean,seed=3)").k);
   EXPECT_NE(windows("fitted(mean)").k, windows("fitted(mean,seed=4)").k);
   EXPECT_NE(windows("fitted(mean)").k, windows("fitted(mean,clusters=3)").k);
-  EXPECT_EQ(windows("fitted(mean,batch=5)").batch, 5);
+  const LayerInput others = windows("fitted(mean,batch=5)");
+  EXPECT_EQ(others.batch, 5);
+  // They follow the one that the layer meets.
+  const LayerInput six =
+      make_input(parse_expression("clustered(clusters=2)"),
+                 {.batch = 6, .queries = 16, .keys = 16, .dim = 4, .value_dim = 4, .seed = 3});
+  EXPECT_TRUE(std::equal(others.k.begin(), others.k.end(), six.k.begin() + 16 * 4));
+  EXPECT_TRUE(std::equal(others.q.begin(), others.q.end(), six.q.begin() + 16 * 4));
+  const LayerInput elsewhere = windows("fitted(mean,batch=1,seed=4)");
+  EXPECT_EQ(elsewhere.k, windows("fitted(mean,seed=4)").k);
 }
 
 TEST(TensorSource, NamesWhatTheInputDoesNotHave) {

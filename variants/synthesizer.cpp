@@ -34,6 +34,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/calibration.h"
 #include "kernels/naive-inl.h"
 #include "kernels/synthetic_fit.h"
 #include "kernels/synthetic_scores.h"
@@ -207,14 +208,25 @@ class Synthesizer final : public Variant {
 
   void calibrate(const Problem& problem, std::span<const Window> windows,
                  const Tensors& tensors) const override {
+    // What is nearest in its own sense need not give the nearest output: then nothing is written.
+    const auto error = [&](RowMajor<double> scores) {
+      softmax_rows(problem, scores);
+      return squared_error(scores, windows, &Window::v);
+    };
     if (only(Kind::random)) {
-      write(log_mean_attention(problem, windows), tensors.writable("r"));
+      const RowMajor<double> found = log_mean_attention(problem, windows);
+      const View r = tensors.writable("r");
+      if (error(found) < error(leading(r, problem.keys, problem.keys))) write(found, r);
     } else if (only(Kind::factorised_random)) {
       RowMajor<double> scores = log_mean_attention(problem, windows);
       centre_rows(problem, scores);
-      const LowRankFactors factors = nearest_factors(scores, rank);
-      write(factors.left, tensors.writable("r1"));
-      write(factors.right, tensors.writable("r2"));
+      const LowRankFactors found = nearest_factors(scores, rank);
+      const View r1 = tensors.writable("r1"), r2 = tensors.writable("r2");
+      const RowMajor<double> drawn =
+          leading(r1, problem.keys, rank) * leading(r2, problem.keys, rank).transpose();
+      if (error(found.left * found.right.transpose()) >= error(drawn)) return;
+      write(found.left, r1);
+      write(found.right, r2);
     } else if (only(Kind::dense)) {
       const RowMajor<double> w1 = as_eigen(tensors.matrix("w1")).cast<double>();
       std::vector<RowMajor<double>> features;
@@ -223,11 +235,18 @@ class Synthesizer final : public Variant {
         features.push_back((as_eigen(window.x).cast<double>() * w1.transpose()).array().max(0.0));
       }
       const ScoreRidge ridge(problem, windows, std::move(features));
-      write(ridge.fit(ridge.relative_penalty()), tensors.writable("w2"));
+      const View w2 = tensors.writable("w2");
+      const RowMajor<double> drawn = leading(w2, problem.keys, w2.cols);
+      const RowMajor<double> found = ridge.fit(ridge.relative_penalty());
+      if (ridge.output_error(windows, found) < ridge.output_error(windows, drawn)) write(found, w2);
     }
   }
 
  private:
+  static RowMajor<double> leading(View tensor, Index rows, Index cols) {
+    return as_eigen(tensor.row_range(0, rows).col_range(0, cols)).cast<double>();
+  }
+
   /// Lengths of a and of b.
   struct Factors {
     Index a, b;

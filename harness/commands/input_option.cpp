@@ -113,11 +113,11 @@ GivenInput read_input_option(const ParsedOptions& options, const std::string& na
   GivenInput given;
   given.source = options.require(name).text;
   given.seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
-  if (name == kTestInput) ++given.seed;
   given.expression = source_of(given.source);
   const std::vector<std::string> files = input_files(given.expression);
   if (files.empty()) {
     given.request = generators_request(given.expression, given.seed, options);
+    if (name == kTestInput) given.request.first_sequence = given.request.batch;
     given.input = make_input(given.expression, given.request);
   } else {
     read_file(files.front(), options, given);

@@ -29,7 +29,7 @@ struct GivenInput {
 /// taken whole unless --length or --queries cut it. Causal queries that are fewer than the keys are
 /// the last of them unless --first-query says where they stand. Mistakes throw Error.
 GivenInput read_input_option(const ParsedOptions& options, const std::string& name = "input");
-/// A second input under the same options; what a generator makes there has the next seed.
+/// A second input under the same options; a generator makes the sequences that follow the first.
 inline constexpr const char* kTestInput = "test";
 
 }  // namespace subquad

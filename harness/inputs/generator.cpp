@@ -103,7 +103,8 @@ LayerInput generate(InputGenerator& generator, const Expression& expression,
   const Index group = input.heads / input.key_heads;
   for (Index sequence = 0; sequence < input.batch; ++sequence) {
     for (Index head = 0; head < input.heads; ++head) {
-      const HeadStreams streams(request.seed, sequence, head, head / group);
+      const HeadStreams streams(request.seed, request.first_sequence + sequence, head,
+                                head / group);
       const Index keys_number = sequence * input.key_heads + head / group;
       const View k = matrix(input.k, keys_number, input.keys, input.dim);
       if (head % group == 0) {

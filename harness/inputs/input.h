@@ -53,6 +53,7 @@ struct InputRequest {
   Index batch = 1, heads = 1, key_heads = 1;
   Index queries = 0, keys = 0, dim = 64, value_dim = 64;
   std::uint64_t seed = 0;
+  Index first_sequence = 0;  ///< a generator's sequences have numbers from here on
 };
 
 /// Makes the input that `expression` names: a generator (gaussian, clustered, low_rank, smooth,

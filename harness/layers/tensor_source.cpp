@@ -74,6 +74,7 @@ void ask(InputRequest& request, const Expression& whole, const Expression::Argum
   if (argument.key == "seed") {
     request.seed = static_cast<std::uint64_t>(number);
   } else {
+    request.first_sequence = request.batch;
     request.batch = static_cast<Index>(number);
   }
 }
@@ -99,6 +100,8 @@ Asked asked_of(const TensorSource& source, const Expression& input, const InputR
       ask(asked.request, whole, argument);
     }
   }
+  // Of another seed all sequences are others.
+  if (asked.request.seed != request.seed) asked.request.first_sequence = 0;
   return asked;
 }
 

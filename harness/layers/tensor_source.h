@@ -8,16 +8,15 @@
 
 namespace subquad {
 
-/// Where the tensors of a layer come from. A layer expression is
+/// Where the tensors of a layer come from. A layer expression is one of
 ///
-///     LAYER                        a variant, or heads(...): tensors as their initialisers draw
-///     them fitted(LAYER,key=value,...)  then fitted, by `calibrate`, on windows: the sequences of
-///     the
-///                                  input that the layer meets, with these arguments in place of
-///                                  its own (batch=0:16:2, heads=1, and of a generator seed=7,
-///                                  batch=8), or of another input altogether: on=file(path=...)
-///     loaded(LAYER,path=FILE)      tensors of a file in place of drawn ones, by name
+///     LAYER                        a variant or heads(...): as their initialisers draw them
+///     fitted(LAYER,key=value,...)  then fitted, by `calibrate`, on windows
+///     loaded(LAYER,path=FILE)      those of a file in place of drawn ones, by name
 ///
+/// Windows are the sequences of the input that the layer meets, with these arguments in place of
+/// its own (batch=0:16:2, heads=1), or of another input: on=file(path=...). Of a generator, batch=8
+/// means eight sequences that follow those that the layer meets, seed=7 those of another seed.
 /// `fitted(LAYER)` alone is fitted on the very sequences that it meets: no held-out figure, but the
 /// best that the fit can do.
 struct TensorSource {

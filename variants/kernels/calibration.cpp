@@ -118,12 +118,16 @@ void softmax_rows(RowMajor<double>& scores) {
   }
 }
 
+void softmax_rows(const Problem& problem, RowMajor<double>& scores) {
+  hide(problem, scores, -std::numeric_limits<double>::infinity());
+  softmax_rows(scores);
+}
+
 RowMajor<double> mean_attention(const Problem& problem, std::span<const Window> windows) {
   Matrix mean = Matrix::Zero(problem.queries, problem.keys);
   for (const Window& window : windows) {
     Matrix scores = problem.score_scale() * (doubles(window.q) * doubles(window.k).transpose());
-    hide(problem, scores, -std::numeric_limits<double>::infinity());
-    softmax_rows(scores);
+    softmax_rows(problem, scores);
     mean += scores / static_cast<double>(windows.size());
   }
   return mean;

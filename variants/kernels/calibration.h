@@ -15,6 +15,8 @@ namespace subquad {
 
 /// Softmax of each row, in place; -infinity becomes 0.
 void softmax_rows(RowMajor<double>& scores);
+/// The same of [queries, keys], over what the mask leaves.
+void softmax_rows(const Problem& problem, RowMajor<double>& scores);
 
 /// Exact attention matrices [queries, keys] of the windows, their mean: of all matrices of weights
 /// that do not depend on the input, the one at the least Kullback-Leibler divergence from them.

@@ -102,6 +102,18 @@ double ScoreRidge::squared_error(std::size_t window, const RowMajor<double>& w) 
   return sum;
 }
 
+double ScoreRidge::output_error(std::span<const Window> windows, const RowMajor<double>& w) const {
+  double sum = 0;
+  for (std::size_t t = 0; t < windows.size(); ++t) {
+    RowMajor<double> weights = features_[t] * w.transpose();
+    softmax_rows(problem_, weights);
+    sum += (weights * as_eigen(windows[t].v).cast<double>() -
+            as_eigen(windows[t].target).cast<double>())
+               .squaredNorm();
+  }
+  return sum;
+}
+
 double ScoreRidge::relative_penalty() const {
   return best_penalty(features_.size(), kScorePenalties, kLoneWindow, [&](std::size_t left_out) {
     std::vector<double> errors;

@@ -50,6 +50,10 @@ class ScoreRidge {
   RowMajor<double> fit(double relative_penalty) const {
     return fit_without(kNone, relative_penalty);
   }
+  /// Sum over the windows, which are those given to the constructor, of the squared distance of
+  /// softmax(scores by w) V from the target: what a fit of scores is for, and not what it
+  /// minimises.
+  double output_error(std::span<const Window> windows, const RowMajor<double>& w) const;
 
  private:
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
