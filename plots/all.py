@@ -2,6 +2,7 @@
 """Every figure of a run, in one process."""
 
 import common
+import error_by_head
 import error_vs_budget
 import error_vs_time
 import memory_vs_length
@@ -16,6 +17,10 @@ def draw(frame, out, _=None):
     figures = [memory_vs_length, state_vs_context, error_vs_budget]
     if "forward" in timed:
         figures += [time_vs_length, error_vs_time]
+    # What is not about time or budgets is about errors alone.
+    if not len(timed) and not any(error_vs_budget.has_budgets(rows)
+                                  for _, _, rows in common.figure_groups(frame)):
+        figures += [error_by_head]
     if "decode" in timed:
         figures += [token_time_vs_context]
     return [path for figure in figures for path in figure.draw(frame, out)]

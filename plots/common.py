@@ -132,6 +132,17 @@ def over_heads(per_seed):
     return min(map(min, per_seed)), max(map(max, per_seed))
 
 
+def by_head(records):
+    """Median of each head's error over sequences and seeds."""
+    errors = [(record["heads"], record["error"].get(HEADLINE) or []) for record in records]
+    heads = {count for count, values in errors if values}
+    if len(heads) != 1:
+        return []
+    count = heads.pop()
+    return [statistics.median(value for _, values in errors for value in values[head::count])
+            for head in range(count)]
+
+
 def counted(count, word):
     return f"{count} {word}" + ("" if count == 1 else "s")
 
@@ -171,6 +182,7 @@ def row_of(seeds, shape):
         "status": "ok" if trusted else next(r["status"] for r in seeds if r["status"] != "ok"),
         "time": times[0], "time_low": times[1], "time_high": times[2],
         "error": errors[0], "error_low": errors[1], "error_high": errors[2],
+        "by_head": by_head(done),
         "memory": statistics.median(memory) if memory else math.nan,
         "state": statistics.median(r["state_bytes"] for r in done) if done else math.nan,
     }

@@ -15,6 +15,7 @@ import unittest
 
 import attention_matrix
 import common
+import error_by_head
 import error_vs_budget
 import error_vs_time
 import matplotlib.image
@@ -31,6 +32,41 @@ def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **probl
             "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
             "heap_bytes": 1000, "choice_bytes": 30000, "layout_bytes": 400000,
             "parameter_bytes": 20, "random_bytes": 3, "machine": machine}
+
+
+class ErrorByHead(unittest.TestCase):
+    def frame(self, *records):
+        with tempfile.TemporaryDirectory() as folder:
+            lines = "".join(json.dumps(one) + "\n" for one in records)
+            pathlib.Path(folder, "points.jsonl").write_text(lines)
+            return common.load([folder])
+
+    def test_each_head_is_its_median_over_sequences_and_seeds(self):
+        first = record("a", [1]) | {"batch": 2, "error": {"relative_error": [.1, .4, .3, .8]}}
+        second = record("a", [1], seed=1) | {"batch": 2, "error": {"relative_error": [.2, .5, .2, .6]}}
+        frame = self.frame(first, second)
+        for got, want in zip(frame["by_head"].iloc[0], (0.2, 0.55)):
+            self.assertAlmostEqual(got, want)
+
+    def test_a_line_for_each_variant_with_all_its_heads_nearest_first(self):
+        frame = self.frame(record("far", [1]) | {"error": {"relative_error": [.5, .9]}},
+                           record("near", [1]),
+                           record("mean", [1]) | {"target": "control"},
+                           record("dense", [1]) | {"target": "exact"})
+        (title, rows), = error_by_head.panels(frame)
+        self.assertIn("n = 64, gaussian", title)
+        self.assertEqual(list(rows["variant"])[-1], "far")
+        self.assertNotIn("dense", list(rows["variant"]))
+        figure = error_by_head.draw_figure([(title, rows)], common.Looks(frame), "not causal")
+        axes, = figure.axes
+        self.assertEqual([label.get_text() for label in axes.get_yticklabels()],
+                         list(rows["variant"]))
+        digits = [line for line in axes.get_lines() if str(line.get_marker()).startswith("$")]
+        self.assertEqual(len(digits), 6)
+
+    def test_one_head_is_no_figure(self):
+        self.assertEqual(list(error_by_head.panels(self.frame(
+            record("a", [1]) | {"heads": 1, "error": {"relative_error": [.1]}}))), [])
 
 
 class AttentionMatrix(unittest.TestCase):
