@@ -10,6 +10,7 @@
 #include "inputs/input.h"
 #include "layers/call_inputs.h"
 #include "layers/executor.h"
+#include "measuring/fitting.h"
 #include "report/figures.h"
 #include "subquad/error.h"
 
@@ -165,19 +166,19 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
   require_picture_name(picture);
   const Index length = number(options, "length", kDefaultLength, 1, kMostKeys);
   const auto seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
-  const Index listed =
-      expression.name == "heads" ? static_cast<Index>(expression.arguments.size()) : 1;
-  const std::string source =
-      options.has("input") ? options.require("input").text : std::string(kDefaultInput);
-  const LayerInput input =
-      make_input(parse_expression(source), {.batch = 1,
-                                            .heads = std::max<Index>(1, listed),
-                                            .key_heads = std::max<Index>(1, listed),
-                                            .queries = length,
-                                            .keys = length,
-                                            .dim = kDim,
-                                            .value_dim = kDim,
-                                            .seed = seed});
+  const Expression inner = TensorSource::of(expression).layer;
+  const Index listed = inner.name == "heads" ? static_cast<Index>(inner.arguments.size()) : 1;
+  const Expression source = parse_expression(
+      options.has("input") ? options.require("input").text : std::string(kDefaultInput));
+  const InputRequest request{.batch = 1,
+                             .heads = std::max<Index>(1, listed),
+                             .key_heads = std::max<Index>(1, listed),
+                             .queries = length,
+                             .keys = length,
+                             .dim = kDim,
+                             .value_dim = kDim,
+                             .seed = seed};
+  const LayerInput input = make_input(source, request);
   const Layer layer(expression,
                     {.queries = input.queries,
                      .keys = input.keys,
@@ -188,12 +189,12 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
   const std::string reason = layer.refuses();
   if (!reason.empty()) throw Error(expression.text() + " refuses: " + reason);
   require_weights(layer);
-  const DrawnTensors tensors(layer, seed);
-  Executor executor(layer, input, tensors, 1);
+  const std::unique_ptr<DrawnTensors> tensors = TensorMaker(layer, source, request).make(seed);
+  Executor executor(layer, input, *tensors, 1);
   LayerOutput output;
   executor.run(output);  // for the choices that it makes
 
-  draw(layer.problem(), panels_of_variants(layer, input, tensors), false, picture);
+  draw(layer.problem(), panels_of_variants(layer, input, *tensors), false, picture);
   fmt::print("{}: drawn into {}\n", expression.text(), picture);
 }
 

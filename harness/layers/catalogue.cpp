@@ -128,6 +128,9 @@ CatalogueEntry Catalogue::find(std::string_view name) {
     all.push_back(fs::path(peer).stem().string());
   }
   for (const auto& [peer, why] : missing) all.push_back(peer);
+  if (is_layer_word(name)) {
+    throw Error(std::string(name) + "(...) stands around variants, and is none itself");
+  }
   throw Error("unknown variant '" + std::string(name) + "'" + suggestion(name, all));
 }
 

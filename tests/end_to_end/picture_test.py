@@ -96,8 +96,12 @@ class Picture(unittest.TestCase):
         for variant in json.loads(run("list", "--format", "json").stdout):
             if "plan" in variant["powers"]:
                 self.assertIn(f"{variant['name']}(", page)
-        for picture in pathlib.Path(SOURCE, "docs", "pictures").glob("*.png"):
-            self.assertIn(f"pictures/{picture.name}", page)
+
+    def test_every_picture_stands_in_a_page(self):
+        docs = pathlib.Path(SOURCE, "docs")
+        pages = "".join(page.read_text(encoding="utf-8") for page in docs.glob("*.md"))
+        for picture in (docs / "pictures").glob("*.png"):
+            self.assertTrue(f"pictures/{picture.name}" in pages, picture)
 
 
 if __name__ == "__main__":
