@@ -31,7 +31,8 @@ def draw_labels(axes, ends, looks, height):
     to_axes = axes.transAxes.inverted()
     wanted = [to_axes.transform(axes.transData.transform(end))[1] for _, end in ends]
     gap = common.LINE_HEIGHT / height
-    places = common.spread(wanted, gap, -0.02, 1.02)
+    # Not above the panel, where its title is.
+    places = common.spread(wanted, gap, -0.02, 0.97)
     for (variant, end), place in zip(ends, places):
         colour = looks(variant)["color"]
         axes.annotate("", xy=end, xytext=(1.035, place), textcoords="axes fraction",
