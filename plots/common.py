@@ -135,7 +135,7 @@ def over_heads(per_seed):
 def by_head(records):
     """Median of each head's error over sequences and seeds."""
     errors = [(record["heads"], record["error"].get(HEADLINE) or []) for record in records]
-    heads = {count for count, values in errors if values}
+    heads = {count for count, values in errors if len(values) >= count}
     if len(heads) != 1:
         return []
     count = heads.pop()

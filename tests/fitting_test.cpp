@@ -17,7 +17,8 @@ using ::testing::HasSubstr;
 
 constexpr Index kLength = 8, kDim = 4;
 
-LayerInput gaussian(Index batch, Index heads, Index length = kLength, Index key_heads = 0) {
+LayerInput gaussian(Index batch, Index heads, Index length = kLength, Index key_heads = 0,
+                    Index first_sequence = 0) {
   return make_input(parse_expression("gaussian"), {.batch = batch,
                                                    .heads = heads,
                                                    .key_heads = key_heads > 0 ? key_heads : heads,
@@ -25,7 +26,8 @@ LayerInput gaussian(Index batch, Index heads, Index length = kLength, Index key_
                                                    .keys = length,
                                                    .dim = kDim,
                                                    .value_dim = kDim,
-                                                   .seed = 3});
+                                                   .seed = 3,
+                                                   .first_sequence = first_sequence});
 }
 
 Layer layer(const std::string& text, Index heads, bool causal = false) {
@@ -139,7 +141,9 @@ TEST(TensorMaker, MakesWhatTheExpressionSays) {
   const Layer fitted = layer("fitted(probe_fitted,batch=5)", 2);
   const std::unique_ptr<DrawnTensors> tensors =
       TensorMaker(fitted, gaussian_input, request).make(1);
-  expect_notes(notes(*tensors, 1), expected(gaussian(5, 2), fitted.head_problem(), {1}));
+  // They follow the two that the layer meets.
+  expect_notes(notes(*tensors, 1),
+               expected(gaussian(5, 2, kLength, 0, 2), fitted.head_problem(), {1}));
 
   const std::string path = ::testing::TempDir() + "tensor_maker.safetensors";
   write_safetensors(path, tensors->save());

@@ -168,8 +168,8 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
   const auto seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
   const Expression inner = TensorSource::of(expression).layer;
   const Index listed = inner.name == "heads" ? static_cast<Index>(inner.arguments.size()) : 1;
-  const Expression source = parse_expression(
-      options.has("input") ? options.require("input").text : std::string(kDefaultInput));
+  const Expression source = parse_expression(options.has("input") ? options.require("input").text
+                                                                  : std::string(kDefaultInput));
   const InputRequest request{.batch = 1,
                              .heads = std::max<Index>(1, listed),
                              .key_heads = std::max<Index>(1, listed),
