@@ -35,7 +35,7 @@ const CommandRegistrar registrar([]() -> Command {
               "in a run, each in a process of its own; nothing is stored.",
           .options = measure_options(),
           .run = run_measure,
-          .order = 7};
+          .order = 8};
 });
 
 }  // namespace

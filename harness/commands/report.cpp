@@ -94,7 +94,7 @@ const CommandRegistrar registrar([]() -> Command {
       .min_words = 1,
       .max_words = 1000,
       .run = run_report,
-      .order = 6};
+      .order = 7};
 });
 
 }  // namespace

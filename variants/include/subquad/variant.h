@@ -108,10 +108,11 @@ class Stream {
   virtual std::size_t state_bytes() const = 0;
 };
 
-/// One sample of a head's inputs for `calibrate`.
+/// One sample of a head's inputs for `calibrate`, all of them, whatever the variant consumes; x is
+/// V where the layer has no projections.
 struct Window {
   ConstView q, k, v, x;
-  ConstView target;  ///< the dense output that fitting aims at
+  ConstView target;  ///< [queries, value_dim]: the dense output that fitting aims at
 };
 
 /// Gradients for `backward`: d_out is given, the others are to be filled.
@@ -199,7 +200,10 @@ class Variant {
   virtual std::unique_ptr<Stream> stream(const Problem&, const Tensors&) const;
   /// Why a variant that has `stream` cannot decode this problem with these parameters, or empty.
   virtual std::string refuses_stream(const Problem&) const { return {}; }
-  /// Writes learned and running tensors from sample windows.
+  /// Writes the learned and running tensors that are declared as fitted (tensor.h) with these
+  /// parameters, and no others, from windows of the problem's shape, one at least: of one head, or
+  /// of all that share the tensors. Reads other tensors as they were drawn. Same windows, same
+  /// bits. May allocate.
   virtual void calibrate(const Problem&, std::span<const Window>, const Tensors&) const;
   /// Gradients of inputs and learned tensors, from tensors of role `saved` that forward kept.
   virtual void backward(const BackwardCall&) const;
