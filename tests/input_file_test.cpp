@@ -208,6 +208,19 @@ TEST_F(InputFileTest, SelectionAndCut) {
   EXPECT_EQ(make(",heads=0:2", 6, 6).key_heads, 1);
 }
 
+TEST_F(InputFileTest, EveryFewSequences) {
+  const auto same = [&](const char* a, const char* b) {
+    const LayerInput one = make(a, 6, 6), other = make(b, 6, 6);
+    EXPECT_EQ(one.batch, other.batch) << a;
+    EXPECT_EQ(one.q, other.q) << a;
+    EXPECT_EQ(one.v, other.v) << a;
+    EXPECT_EQ(one.lengths, other.lengths) << a;
+  };
+  same(",batch=0:2:2", ",batch=0");
+  same(",batch=0:2:1", ",batch=all");
+  same(",batch=1:2:9223372036854775807", ",batch=1");
+}
+
 TEST_F(InputFileTest, MistakesInTheArguments) {
   EXPECT_THAT(make_error(",batch=2"), HasSubstr("batch = 2 is not within the file's 0:2"));
   EXPECT_THAT(make_error(",batch=1:1"), HasSubstr("is not within"));

@@ -61,7 +61,7 @@ class Arguments {
   Selection selection(std::string_view key, Index count) const {
     const std::string* text = written(key);
     if (text == nullptr || *text == "all") return {0, count};
-    const std::optional<Selection> chosen = parsed(*text);
+    std::optional<Selection> chosen = parsed(*text);
     if (!chosen) {
       fail(fmt::format("{} = {} is none of all, a number such as 0, a range such as 0:8 or 0:8:2",
                        key, printable(*text)));
@@ -69,6 +69,8 @@ class Arguments {
     if (chosen->begin < 0 || chosen->begin >= chosen->end || chosen->end > count) {
       fail(fmt::format("{} = {} is not within the file's 0:{}", key, *text, count));
     }
+    // Beyond the range it is all the same, and could overflow.
+    chosen->step = std::min(chosen->step, chosen->end - chosen->begin);
     return *chosen;
   }
 
