@@ -23,6 +23,10 @@ class Point:
     says: str = ""  # is part of the reason
     check: object = None  # more that must hold of the record
     applies: object = None  # False of a record that can only be `ok`, as nothing was to be seen
+    fitted: bool = False
+
+    def variant(self):
+        return f"fitted(ill(how={self.how}),seed=5)" if self.fitted else f"ill(how={self.how})"
 
 
 def leaks(test, record):
@@ -66,6 +70,12 @@ POINTS = [
     Point("declares_too_much", "declares a tensor whose bytes overflow 64 bits", "failed",
           "more elements than any machine holds"),
     Point("throws_in_scratch", "throws in `scratch()`", "failed", "ill as told"),
+    Point("throws_in_calibrate", "throws where it is fitted", "failed", "ill as told", fitted=True),
+    Point("crashes_in_calibrate", "raises SIGSEGV where it is fitted", "crashed", "SIGSEGV",
+          fitted=True),
+    Point("hangs_in_calibrate", "loops for ever where it is fitted", "timeout",
+          "longer than the limit", fitted=True),
+    Point("fits_nan", "is fitted to a NaN", "failed", "not finite", fitted=True),
 ]
 
 

@@ -26,14 +26,14 @@ class Faults(unittest.TestCase):
         """All of them in one run, between points that behave; then once more, which must change
         nothing."""
         ground = self.ground()
-        hows = "|".join(point.how for point in points)
-        ground.configure("mean", f"ill(how={hows})", "local(radius=4)", length="32", **options)
+        ground.configure("mean", *(point.variant() for point in points), "local(radius=4)",
+                         length="32", **options)
         ground.run(expected=1)
         found = {record["variant"]: record for record in ground.records()}
         self.assertEqual(len(found), len(points) + 3)
         for point in points:
             with self.subTest(point.fault):
-                record = found.pop(f"ill(how={point.how})")
+                record = found.pop(point.variant())
                 if point.applies and not point.applies(record):
                     ground.check_well(record)
                     continue
@@ -53,7 +53,7 @@ class Faults(unittest.TestCase):
         ground.run(*options, expected=1)
         ground.check_kept(before)
         self.assertEqual(sorted(r["variant"] for r in ground.records()[len(before):]),
-                         sorted(f"ill(how={point.how})" for point in points))
+                         sorted(point.variant() for point in points))
 
     def test_a_variant_costs_no_more_than_its_own_record(self):
         points = [point for point in faults.POINTS if point.status != "timeout"]

@@ -77,7 +77,7 @@ class Ground:
         options = {"length": length, "heads": 1, "dim": 4, "rounds": self.ROUNDS,
                    "min-time": 0.001, "time-limit": DEADLINE, "memory-limit": "300MiB",
                    "figures": "false"} | {k.replace("_", "-"): v for k, v in options.items()}
-        if any(variant.startswith("ill") for variant in variants):
+        if any("ill(" in variant for variant in variants):
             options.setdefault("plugin", plugin("ill"))
         lines += [f"{key} = {value}" for key, value in options.items()]
         self.write(self.path("x.cfg"), "\n".join(lines + [""]).encode())

@@ -53,6 +53,11 @@ enum class How {
   hangs_in_refuses,
   crashes_in_cost,
   throws_in_scratch,
+  // In `calibrate`.
+  throws_in_calibrate,
+  crashes_in_calibrate,
+  hangs_in_calibrate,
+  fits_nan,
 };
 
 constexpr Index kScratch = 16;  // floats: a whole cache line, so that nothing pads it
@@ -170,7 +175,11 @@ class Ill final : public Variant {
            "crashes_in_refuses",
            "hangs_in_refuses",
            "crashes_in_cost",
-           "throws_in_scratch"},
+           "throws_in_scratch",
+           "throws_in_calibrate",
+           "crashes_in_calibrate",
+           "hangs_in_calibrate",
+           "fits_nan"},
           "what goes wrong");
   }
   Target target(const Problem&) const override { return Target::control; }
@@ -184,6 +193,10 @@ class Ill final : public Variant {
     return {};
   }
   void tensors(const Problem&, TensorVisitor& visit) const override {
+    if (how >= How::throws_in_calibrate) {
+      visit("unused", {{"numbers", 1}}, init::zeros(), Role::learned, Sharing::head, "nothing",
+            fit::closed_form("as told"));
+    }
     if (how != How::declares_too_much) return;
     // Whose number of bytes is beyond what 64 bits hold.
     visit("huge", {{"rows", Index{1} << 40}, {"cols", Index{1} << 40}}, init::zeros(),
@@ -263,6 +276,13 @@ class Ill final : public Variant {
       default:
         return;
     }
+  }
+
+  void calibrate(const Problem&, std::span<const Window>, const Tensors& tensors) const override {
+    if (how == How::throws_in_calibrate) throw std::runtime_error("ill as told");
+    if (how == How::crashes_in_calibrate) crash();
+    if (how == How::hangs_in_calibrate) hang();
+    tensors.writable("unused")(0, 0) = std::numeric_limits<float>::quiet_NaN();
   }
 
   void reference(const ReferenceCall& call) const override {
