@@ -70,7 +70,7 @@ Fft::Fft(Index length, Arena& arena)
       plain_(nullptr),
       chirp_(nullptr),
       chirp_fft_(nullptr),
-      multiply_adds_(nominal_multiply_adds(length)) {
+      multiply_adds_(std::ceil(nominal_multiply_adds(length))) {
   std::size_t bytes = plain_plan_bytes(padded_);
   plain_ = kiss_fft_alloc(static_cast<int>(padded_), 0,
                           arena.take<std::byte>(static_cast<Index>(bytes)).data(), &bytes);
@@ -78,7 +78,7 @@ Fft::Fft(Index length, Arena& arena)
 
   // Two transforms, three products by chirps at four multiply-adds.
   multiply_adds_ =
-      2 * nominal_multiply_adds(padded_) + 4 * static_cast<double>(2 * length + padded_);
+      2 * std::ceil(nominal_multiply_adds(padded_)) + 4 * static_cast<double>(2 * length + padded_);
   const std::span<Complex> chirp = arena.take<Complex>(length_);
   const std::span<Complex> filter = arena.take<Complex>(padded_);
   const std::span<Complex> filter_fft = arena.take<Complex>(padded_);

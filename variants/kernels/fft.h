@@ -34,7 +34,8 @@ class Fft {
   /// What a transform of this length by radix 2 would take, counting 5 length log2(length) floating
   /// point operations as half as many multiply-adds.
   static double nominal_multiply_adds(Index length);
-  /// What `transform` does, in the same count.
+  /// What `transform` does, in the same count and whole, so that sums of them are the same in any
+  /// order.
   double multiply_adds() const { return multiply_adds_; }
 
  private:
