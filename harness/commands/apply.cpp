@@ -60,8 +60,7 @@ int run_apply(const ParsedOptions& options) {
   const std::string picture = options.get("picture");
   if (!picture.empty()) require_weights_picture(layer, input, picture);
 
-  const int threads = static_cast<int>(
-      options.has("threads") ? to_integer("threads", options.require("threads"), 1, 4096) : 1);
+  const int threads = static_cast<int>(options.integer("threads", 1, 1, 4096));
   const std::unique_ptr<DrawnTensors> tensors = tensors_of(layer, given_input, options);
   Executor executor(layer, input, *tensors, threads);
   const bool want_log_sum_exp = options.has("log-sum-exp");

@@ -21,11 +21,6 @@ OptionSpec experiment_spec(std::string_view name) {
   return *std::ranges::find(specs, name, &OptionSpec::name);
 }
 
-Index number(const ParsedOptions& options, const std::string& name, Index otherwise, Index low,
-             Index high) {
-  return options.has(name) ? to_integer(name, options.require(name), low, high) : otherwise;
-}
-
 /// A file by its path is the input that the expression file(path=...) names. Made without parsing,
 /// as a path may hold what an expression cannot.
 Expression source_of(const std::string& text) {
@@ -47,8 +42,8 @@ InputRequest generators_request(const Expression& source, std::uint64_t seed,
   }
   Experiment shape;
   apply_settings(shape, settings);
-  shape.lengths = {number(options, "length", 0, 1, kMostRows)};
-  shape.queries = number(options, "queries", 0, 0, kMostRows);
+  shape.lengths = {options.integer("length", 0, 1, kMostRows)};
+  shape.queries = options.integer("queries", 0, 0, kMostRows);
   shape.seeds = {seed};
   return request_of(shape);
 }
@@ -56,8 +51,8 @@ InputRequest generators_request(const Expression& source, std::uint64_t seed,
 /// The whole file, unless options cut it.
 InputRequest files_request(const LayerInput& file, const ParsedOptions& options) {
   InputRequest request;
-  request.keys = number(options, "length", file.keys, 1, kMostRows);
-  request.queries = number(options, "queries", 0, 0, kMostRows);
+  request.keys = options.integer("length", file.keys, 1, kMostRows);
+  request.queries = options.integer("queries", 0, 0, kMostRows);
   if (request.queries == 0) {
     request.queries = file.queries == file.keys ? request.keys : file.queries;
   }
@@ -83,12 +78,8 @@ Problem problem_of(const LayerInput& input, const ParsedOptions& options) {
                   .dim = input.dim,
                   .value_dim = input.value_dim,
                   .causal = options.has("causal")};
-  if (options.has("first-query")) {
-    problem.first_query =
-        to_integer("first-query", options.require("first-query"), 0, input.keys - 1);
-  } else if (problem.causal) {
-    problem.first_query = std::max<Index>(0, input.keys - input.queries);
-  }
+  const Index last = problem.causal ? std::max<Index>(0, input.keys - input.queries) : 0;
+  problem.first_query = options.integer("first-query", last, 0, input.keys - 1);
   if (options.has("scale")) problem.scale = to_real("scale", options.require("scale"), -1e6, 1e6);
   return problem;
 }
@@ -112,7 +103,7 @@ std::vector<OptionSpec> with_input_options(const std::vector<OptionSpec>& option
 GivenInput read_input_option(const ParsedOptions& options, const std::string& name) {
   GivenInput given;
   given.source = options.require(name).text;
-  given.seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
+  given.seed = static_cast<std::uint64_t>(options.integer("seed", 0, 0, Index{1} << 62));
   given.expression = source_of(given.source);
   const std::vector<std::string> files = input_files(given.expression);
   if (files.empty()) {

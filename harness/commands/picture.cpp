@@ -28,11 +28,6 @@ constexpr Index kMostHeads = 32;
 constexpr const char* kDefaultInput = "smooth(correlation=0.8)";
 constexpr Index kDim = 32;
 
-Index number(const ParsedOptions& options, const std::string& name, Index otherwise, Index low,
-             Index high) {
-  return options.has(name) ? to_integer(name, options.require(name), low, high) : otherwise;
-}
-
 /// What a query does not look at is exactly 0; a variant that leaves out keys is drawn by that.
 bool leaves_out_keys(const Variant& variant, const Problem& problem) {
   switch (variant.target(problem)) {
@@ -164,8 +159,8 @@ std::vector<OptionSpec> picture_options(std::vector<OptionSpec> options) {
 void draw_picture(const Expression& expression, const ParsedOptions& options) {
   const std::string picture = options.require("picture").text;
   require_picture_name(picture);
-  const Index length = number(options, "length", kDefaultLength, 1, kMostKeys);
-  const auto seed = static_cast<std::uint64_t>(number(options, "seed", 0, 0, Index{1} << 62));
+  const Index length = options.integer("length", kDefaultLength, 1, kMostKeys);
+  const auto seed = static_cast<std::uint64_t>(options.integer("seed", 0, 0, Index{1} << 62));
   const Expression inner = TensorSource::of(expression).layer;
   const Index listed = inner.name == "heads" ? static_cast<Index>(inner.arguments.size()) : 1;
   const Expression source = parse_expression(options.has("input") ? options.require("input").text

@@ -100,6 +100,11 @@ OptionValue ParsedOptions::require(const std::string& name) const {
   return found->second.back();
 }
 
+Index ParsedOptions::integer(const std::string& name, Index otherwise, Index low,
+                             Index high) const {
+  return has(name) ? to_integer(name, require(name), low, high) : otherwise;
+}
+
 ParsedOptions parse_options(const std::vector<std::string>& arguments,
                             const std::vector<OptionSpec>& specs) {
   po::options_description description = describe(specs);

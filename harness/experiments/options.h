@@ -35,6 +35,8 @@ struct ParsedOptions {
   std::string get(const std::string& name, const std::string& otherwise = {}) const;
   /// The last value given; Error if there is none.
   OptionValue require(const std::string& name) const;
+  /// The last value given, a whole number within [low, high], or `otherwise`.
+  Index integer(const std::string& name, Index otherwise, Index low, Index high) const;
 };
 
 /// Parses the arguments of a command. Unknown options (with the nearest known one), abbreviations

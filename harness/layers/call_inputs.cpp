@@ -27,25 +27,25 @@ ConstView assembled(const LayerInput& input, MatrixOf matrix, Index sequence,
   return whole;
 }
 
+void check_extent(const char* name, Index layer, Index input) {
+  if (layer == input) return;
+  throw Error("the input has " + std::string(name) + " = " + std::to_string(input) +
+              ", the layer was made for " + std::to_string(layer));
+}
+
 }  // namespace
 
-void check_input(const Layer& layer, const LayerInput& input) {
+void check_extents(const Layer& layer, const LayerInput& input) {
   const Problem& problem = layer.head_problem();
-  struct Extent {
-    const char* name;
-    Index layer, input;
-  };
-  for (const Extent& extent : {Extent{"heads", layer.heads(), input.heads},
-                               {"queries", problem.queries, input.queries},
-                               {"keys", problem.keys, input.keys},
-                               {"dim", problem.dim, input.dim},
-                               {"value_dim", problem.value_dim, input.value_dim}}) {
-    if (extent.layer != extent.input) {
-      throw Error("the input has " + std::string(extent.name) + " = " +
-                  std::to_string(extent.input) + ", the layer was made for " +
-                  std::to_string(extent.layer));
-    }
-  }
+  check_extent("queries", problem.queries, input.queries);
+  check_extent("keys", problem.keys, input.keys);
+  check_extent("dim", problem.dim, input.dim);
+  check_extent("value_dim", problem.value_dim, input.value_dim);
+}
+
+void check_input(const Layer& layer, const LayerInput& input) {
+  check_extent("heads", layer.heads(), input.heads);
+  check_extents(layer, input);
   if (input.key_heads < 1 || input.heads % input.key_heads != 0) {
     throw Error("key_heads = " + std::to_string(input.key_heads) +
                 " does not divide heads = " + std::to_string(input.heads));

@@ -10,6 +10,8 @@ namespace subquad {
 
 /// Throws Error where `input` is not what `layer` was made for, naming the extent.
 void check_input(const Layer& layer, const LayerInput& input);
+/// Likewise, but for the number of heads and for lengths.
+void check_extents(const Layer& layer, const LayerInput& input);
 
 /// The problem that a call of `layer` sees on one sequence. Where fewer keys count, keys beyond are
 /// cut off; in self attention so are the queries, and where queries begin at a later position,

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "layers/call_inputs.h"
 #include "layers/team.h"
 #include "layers/tensor_declarations.h"
 #include "measuring/reference.h"
@@ -17,18 +18,10 @@ namespace subquad {
 namespace {
 
 void check_windows(const Layer& layer, const LayerInput& windows) {
-  const Problem& problem = layer.head_problem();
-  struct Extent {
-    const char* name;
-    Index layer, windows;
-  };
-  for (const Extent& extent : {Extent{"queries", problem.queries, windows.queries},
-                               {"keys", problem.keys, windows.keys},
-                               {"dim", problem.dim, windows.dim},
-                               {"value_dim", problem.value_dim, windows.value_dim}}) {
-    if (extent.layer == extent.windows) continue;
-    throw Error(fmt::format("{}: windows have {} = {}, the layer was made for {}", layer.resolved(),
-                            extent.name, extent.windows, extent.layer));
+  try {
+    check_extents(layer, windows);
+  } catch (const Error& error) {
+    throw Error(layer.resolved() + ": windows: " + error.what());
   }
   if (windows.heads != layer.heads() && windows.heads != 1) {
     throw Error(fmt::format("{}: windows have {} heads; it takes {}, one for each of its own, or 1",
