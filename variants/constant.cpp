@@ -29,9 +29,8 @@
 namespace subquad {
 namespace {
 
-/// Rows of A that a tile takes, and the longest inner extent of one product.
+/// Rows of A that a tile takes.
 constexpr Index kRows = 64;
-constexpr Index kDepth = 512;
 
 /// Keys that a row sees.
 Index seen_by(const Problem& problem, Index row) {
@@ -88,11 +87,8 @@ class Constant final : public Variant {
         const Index keys = seen_by(problem, begin + rows - 1);
         multiply_lower(weights.col_range(0, keys), call.v.row_range(0, keys), out,
                        problem.position(begin), worker);
-        return;
-      }
-      for (Index j = 0; j < problem.keys; j += kDepth) {
-        const Index keys = std::min(kDepth, problem.keys - j);
-        multiply(weights.col_range(j, keys), call.v.row_range(j, keys), out, worker, 1, j > 0);
+      } else {
+        multiply(weights, call.v, out, worker);
       }
     });
   }
@@ -120,7 +116,7 @@ class Constant final : public Variant {
 
   static std::size_t tile_bytes(const Problem& problem, Index begin, Index rows) {
     if (!problem.causal) {
-      return product_scratch_bytes(rows, problem.value_dim, std::min(kDepth, problem.keys));
+      return product_scratch_bytes(rows, problem.value_dim, problem.keys);
     }
     return multiply_lower_scratch_bytes(rows, problem.value_dim, seen_by(problem, begin + rows - 1),
                                         problem.position(begin));

@@ -36,9 +36,8 @@
 namespace subquad {
 namespace {
 
-/// Rows of one product, and the longest inner extent.
+/// Rows of one product.
 constexpr Index kRows = 64;
-constexpr Index kDepth = 512;
 /// Added to the variance of a row.
 constexpr double kEpsilon = 1e-5;
 /// W to begin with, times n.
@@ -211,7 +210,7 @@ class Gmlp final : public Variant {
                            multiply_lower_scratch_bytes(count, p.value_dim, begin + count, begin));
       }
     } else {
-      product = product_scratch_bytes(rows, p.value_dim, std::min(kDepth, p.keys));
+      product = product_scratch_bytes(rows, p.value_dim, p.keys);
     }
     return Scratch()
         .shared<float>(p.keys * p.value_dim)
@@ -270,11 +269,8 @@ class Gmlp final : public Variant {
     if (call.problem.causal) {
       const Index keys = begin + count;
       multiply_lower(w.col_range(0, keys), normed.row_range(0, keys), out, begin, worker);
-      return;
-    }
-    for (Index j = 0; j < normed.rows; j += kDepth) {
-      const Index depth = std::min(kDepth, normed.rows - j);
-      multiply(w.col_range(j, depth), normed.row_range(j, depth), out, worker, 1, j > 0);
+    } else {
+      multiply(w, normed, out, worker);
     }
   }
 

@@ -48,9 +48,8 @@ namespace {
 enum class Activation { gelu, none };
 enum class Share { layer, none };
 
-/// Rows of the hidden layer, and of the output, that a tile takes; the longest inner extent.
+/// Rows of the hidden layer, and of the output, that a tile takes.
 constexpr Index kRows = 32;
-constexpr Index kDepth = 512;
 
 /// Where a fitted hidden layer works.
 constexpr double kShift = 4;
@@ -105,14 +104,14 @@ class Mixer final : public Variant {
   }
 
   Scratch scratch(const Problem& problem) const override {
-    const Index width = problem.value_dim, depth = std::min(kDepth, problem.keys);
+    const Index width = problem.value_dim;
     Scratch scratch;
     for (Index part = 0; part < Segments::stretches(problem.keys).count; ++part) {
       scratch.shared<float>(hidden * width);
     }
-    scratch.worker_bytes = std::max(
-        product_scratch_bytes(std::min(kRows, hidden), width, depth),
-        product_scratch_bytes(std::min(kRows, problem.queries), width, std::min(kDepth, hidden)));
+    scratch.worker_bytes =
+        std::max(product_scratch_bytes(std::min(kRows, hidden), width, problem.keys),
+                 product_scratch_bytes(std::min(kRows, problem.queries), width, hidden));
     return scratch;
   }
 
@@ -133,11 +132,7 @@ class Mixer final : public Variant {
       const Index begin = tile * kRows, rows = std::min(kRows, call.out.rows - begin);
       const View out = call.out.row_range(begin, rows);
       for (Index i = 0; i < rows; ++i) std::fill_n(out.row(i), out.cols, b2[begin + i]);
-      for (Index h = 0; h < hidden; h += kDepth) {
-        const Index depth = std::min(kDepth, hidden - h);
-        multiply(w2.row_range(begin, rows).col_range(h, depth), mixed.row_range(h, depth), out,
-                 worker, 1, true);
-      }
+      multiply(w2.row_range(begin, rows), mixed, out, worker, 1, true);
     });
   }
 
@@ -209,13 +204,9 @@ class Mixer final : public Variant {
   void multiply_stretch(const Call& call, Index tile, const Rows& stretch, View to,
                         Worker& worker) const {
     const Index row = tile * kRows, rows = std::min(kRows, hidden - row);
-    const Index begin = stretch.begin, end = stretch.begin + stretch.count;
     const ConstView w1 = call.tensors.matrix("w1").row_range(row, rows);
-    for (Index j = begin; j < end; j += kDepth) {
-      const Index keys = std::min(kDepth, end - j);
-      multiply(w1.col_range(j, keys), call.x.row_range(j, keys), to.row_range(row, rows), worker, 1,
-               j > begin);
-    }
+    multiply(w1.col_range(stretch.begin, stretch.count),
+             call.x.row_range(stretch.begin, stretch.count), to.row_range(row, rows), worker);
   }
 
   static void add_rows(Index tile, ConstView from, View to) {
