@@ -7,16 +7,11 @@
 #include <cmath>
 
 #include "support/fitting.h"
-#include "support/variant_trial.h"
 
 namespace subquad {
 namespace {
 
 using Matrix = RowMajor<double>;
-
-Window window_of(const VariantTrial& trial) {
-  return {.q = trial.q.view(), .k = trial.k.view(), .v = trial.v.view(), .x = {}, .target = {}};
-}
 
 Matrix random_matrix(Index rows, Index cols, std::uint64_t seed = 3) {
   Generator random(seed, 99);

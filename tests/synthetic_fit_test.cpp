@@ -5,18 +5,10 @@
 #include <cmath>
 #include <limits>
 
-#include "support/variant_trial.h"
+#include "support/fitting.h"
 
 namespace subquad {
 namespace {
-
-Window window_of(const VariantTrial& trial) {
-  return {.q = trial.q.view(),
-          .k = trial.k.view(),
-          .v = trial.v.view(),
-          .x = trial.v.view(),
-          .target = {}};
-}
 
 RowMajor<double> normal(Index rows, Index cols, std::uint64_t seed) {
   Generator random(seed);

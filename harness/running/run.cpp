@@ -62,14 +62,15 @@ void check_input_files(const Experiment& experiment, const std::vector<Task>& ta
     length = task.group.length;
     make_input_of(single_point(experiment, task.group, task.wanted.front()));
   }
-  // Windows too, which are as long as the input: of each variant that is fitted, the first.
+  // Windows too, which are as long as the input: the same ones, of several variants, once.
   std::set<std::string> tried;
   for (const Task& task : tasks) {
     for (const Expression& variant : task.wanted) {
       const TensorSource source = TensorSource::of(variant);
+      if (source.from != TensorSource::From::windows) continue;
       if (source.files(task.group.input).empty()) continue;
-      if (source.from != TensorSource::From::windows || !tried.insert(variant.text()).second)
-        continue;
+      const std::string windows = source.around({.name = "layer", .arguments = {}}).text();
+      if (!tried.insert(windows + " on " + task.group.input.text()).second) continue;
       source.windows(task.group.input, request_of(single_point(experiment, task.group, variant)));
     }
   }

@@ -10,8 +10,18 @@
 #include "layers/catalogue.h"
 #include "subquad/eigen.h"
 #include "support/simple_run.h"
+#include "support/variant_trial.h"
 
 namespace subquad {
+
+/// A trial's inputs, without a target. x is V.
+inline Window window_of(const VariantTrial& trial) {
+  return {.q = trial.q.view(),
+          .k = trial.k.view(),
+          .v = trial.v.view(),
+          .x = trial.v.view(),
+          .target = {}};
+}
 
 /// A window that owns what it shows. x is V.
 struct OwnedWindow {

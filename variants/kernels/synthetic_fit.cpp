@@ -107,9 +107,7 @@ double ScoreRidge::output_error(std::span<const Window> windows, const RowMajor<
   for (std::size_t t = 0; t < windows.size(); ++t) {
     RowMajor<double> weights = features_[t] * w.transpose();
     softmax_rows(problem_, weights);
-    sum += (weights * as_eigen(windows[t].v).cast<double>() -
-            as_eigen(windows[t].target).cast<double>())
-               .squaredNorm();
+    sum += subquad::squared_error(weights, windows.subspan(t, 1), &Window::v);
   }
   return sum;
 }
