@@ -8,6 +8,7 @@
 
 #include "measuring/reference.h"
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 #include "support/test_plugins.h"
 
 namespace subquad {
@@ -145,13 +146,13 @@ TEST(TensorMaker, MakesWhatTheExpressionSays) {
   expect_notes(notes(*tensors, 1),
                expected(gaussian(5, 2, kLength, 0, 2), fitted.head_problem(), {1}));
 
-  const std::string path = ::testing::TempDir() + "tensor_maker.safetensors";
+  const TemporaryFolder folder;
+  const std::string path = (folder / "tensors.safetensors").string();
   write_safetensors(path, tensors->save());
   const Layer loaded = layer("loaded(probe_fitted,path=" + path + ")", 2);
   EXPECT_EQ(notes(*TensorMaker(loaded, gaussian_input, request).make(7), 1), notes(*tensors, 1));
   const Layer other = layer("loaded(routing,path=" + path + ")", 2);
   EXPECT_THROW(TensorMaker(other, gaussian_input, request).make(7), Error);
-  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +7,7 @@
 
 #include "inputs/input.h"
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 #include "tensor_files/tensor_file.h"
 
 namespace subquad {
@@ -37,15 +37,11 @@ Array counted(const std::vector<Index>& shape, float offset) {
 class InputFileTest : public ::testing::Test {
  protected:
   InputFileTest()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("subquad_input_file_" + std::to_string(::getpid()))),
-        path_((folder_ / "t.safetensors").string()) {
-    std::filesystem::create_directories(folder_);
+      : path_((folder_ / "t.safetensors").string()) {
     file_.tensors["q"] = counted({2, 4, 6, 3}, 0);
     file_.tensors["k"] = counted({2, 2, 6, 3}, 0.25f);
     file_.tensors["v"] = counted({2, 2, 6, 5}, 0.5f);
   }
-  ~InputFileTest() override { std::filesystem::remove_all(folder_); }
 
   LayerInput read() {
     write_safetensors(path_, file_);
@@ -72,7 +68,7 @@ class InputFileTest : public ::testing::Test {
     return error_of([&] { make(arguments, keys, queries); });
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
   std::string path_;
   TensorFile file_;
 };

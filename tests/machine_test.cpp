@@ -1,13 +1,13 @@
 #include "records/machine.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "records/peak_probe.h"
+#include "support/temporary_folder.h"
 
 namespace subquad {
 namespace {
@@ -33,9 +33,8 @@ TEST(Machine, KnowsItself) {
 }
 
 TEST(Machine, FileIsWrittenAnewOnlyWhereItDiffers) {
-  const std::filesystem::path folder =
-      testing::TempDir() + "machine_test_" + std::to_string(::getpid());
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
   const auto path = folder / "machine.json";
   write_machine(folder);
   const std::string first = contents(path);
@@ -45,7 +44,6 @@ TEST(Machine, FileIsWrittenAnewOnlyWhereItDiffers) {
   std::ofstream(path) << "torn";
   write_machine(folder);
   EXPECT_EQ(nlohmann::json::parse(contents(path))["cpu"], describe_machine().cpu);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Machine, PeakHasEveryFigureOfOneCoreAndOfAll) {
@@ -98,9 +96,8 @@ TEST(Machine, BytesAreReadFromTheFirstLevelThatHoldsThem) {
 }
 
 TEST(Machine, DescriptionOfAnotherIsKept) {
-  const std::filesystem::path folder =
-      testing::TempDir() + "machine_test_others_" + std::to_string(::getpid());
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder temporary;
+  const std::filesystem::path& folder = temporary.path();
   const std::string others = R"({"identity":"elsewhere","cpu":"That"})";
   std::ofstream(folder / "machine.json") << others;
   write_machine(folder);
@@ -110,7 +107,6 @@ TEST(Machine, DescriptionOfAnotherIsKept) {
   EXPECT_EQ(machine_name(folder, "elsewhere"), "That");
   EXPECT_EQ(machine_name(folder, machine_identity()), describe_machine().cpu);
   EXPECT_EQ(machine_name(folder, "nobody"), "nobody");
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "measuring/measure.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 #include "measuring/arithmetic.h"
 #include "measuring/errors.h"
 #include "measuring/metrics.h"
+#include "support/temporary_folder.h"
 #include "support/test_plugins.h"
 
 namespace subquad {
@@ -21,13 +21,9 @@ namespace {
 class Measure : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "measure_test_" + std::to_string(::getpid());
-    ::setenv("SUBQUAD_CACHE", folder_.c_str(), 1);
+    ::setenv("SUBQUAD_CACHE", folder_.path().c_str(), 1);
   }
-  void TearDown() override {
-    ::unsetenv("SUBQUAD_CACHE");
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { ::unsetenv("SUBQUAD_CACHE"); }
 
   static Experiment single(const std::string& variant) {
     Experiment e;
@@ -48,7 +44,7 @@ class Measure : public testing::Test {
     return point.record();
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(Measure, DenseIsExact) {

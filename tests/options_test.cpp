@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 
 namespace subquad {
 namespace {
@@ -18,15 +19,13 @@ using testing::HasSubstr;
 
 class ConfigFile {
  public:
-  explicit ConfigFile(const std::string& text)
-      : path_(testing::TempDir() + "options_test_" + std::to_string(++count) + ".cfg") {
+  explicit ConfigFile(const std::string& text) : path_((folder_ / "test.cfg").string()) {
     std::ofstream(path_) << text;
   }
-  ~ConfigFile() { std::remove(path_.c_str()); }
   const std::string& path() const { return path_; }
 
  private:
-  static inline int count = 0;
+  TemporaryFolder folder_;
   std::string path_;
 };
 

@@ -10,6 +10,7 @@
 #include "report/figures.h"
 #include "report/report.h"
 #include "report_records.h"
+#include "support/temporary_folder.h"
 
 namespace subquad {
 namespace {
@@ -26,13 +27,6 @@ bool matplotlib_is_there() {
 
 class Plots : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "subquad-plots-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   void write_points(const std::string& text) { std::ofstream(folder_ / "points.jsonl") << text; }
   /// Runs the scripts' own tests, and shows what they say if they fail.
   int run_python_tests(const fs::path& figures) const {
@@ -45,7 +39,8 @@ class Plots : public ::testing::Test {
     return status;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  const fs::path& folder_ = temporary_.path();
 };
 
 TEST_F(Plots, DrawEveryFigureOfARun) {

@@ -8,6 +8,7 @@
 #include "layers/catalogue.h"
 #include "layers/executor.h"
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 #include "support/test_plugins.h"
 
 namespace subquad {
@@ -91,7 +92,8 @@ TEST(Plugin, WhatIsNoPluginIsRefused) {
   EXPECT_THAT(refusal(test_plugin("no_variant")), HasSubstr("registers no variant"));
   EXPECT_THAT(refusal(test_plugin("not_there")), HasSubstr("no such file"));
   EXPECT_THAT(refusal("."), HasSubstr("no such file"));
-  const std::string text = ::testing::TempDir() + "/text.so";
+  const TemporaryFolder folder;
+  const std::string text = (folder / "text.so").string();
   std::ofstream(text) << std::string(4096, 'x');
   EXPECT_THAT(refusal(text), HasSubstr("ELF"));
 }
@@ -105,8 +107,9 @@ TEST(Plugin, NamesThatAreTakenOrCannotBeWrittenAreRefused) {
 TEST(Plugin, SameVariantsFromAnotherFileAreRefusedNamingTheFirst) {
   namespace fs = std::filesystem;
   Catalogue::instance().load_plugin(test_plugin("example"));
-  const std::string copy = ::testing::TempDir() + "/copy_of_example.so";
-  fs::copy_file(test_plugin("example"), copy, fs::copy_options::overwrite_existing);
+  const TemporaryFolder folder;
+  const std::string copy = (folder / "copy_of_example.so").string();
+  fs::copy_file(test_plugin("example"), copy);
   EXPECT_THAT(refusal(copy), HasSubstr("'own_value' is taken by '" + test_plugin("example") + "'"));
 }
 
@@ -124,9 +127,8 @@ TEST(Plugin, IsNotTouchedIfTheCheckBeforeLoadingThrows) {
 
 TEST(Plugin, PathNamesFilesAndFolders) {
   namespace fs = std::filesystem;
-  const std::string folder = ::testing::TempDir() + "/plugin_path";
-  fs::remove_all(folder);
-  fs::create_directory(folder);
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.path().string();
   fs::create_symlink(test_plugin("example"), folder + "/example.so");
   std::ofstream(folder + "/notes.txt") << "left alone\n";
   setenv("SUBQUAD_PLUGIN_PATH", (folder + "::" + test_plugin("probes")).c_str(), 1);

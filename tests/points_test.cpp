@@ -2,13 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "experiments/options.h"
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 #include "tensor_files/tensor_file.h"
 
 namespace subquad {
@@ -114,8 +114,8 @@ TEST(Groups, OfDecodingAreCausal) {
 }
 
 TEST(Inputs, OfDecodingHaveSequencesOfOneLength) {
-  const std::string path =
-      testing::TempDir() + "points_test_lengths_" + std::to_string(::getpid()) + ".safetensors";
+  const TemporaryFolder folder;
+  const std::string path = (folder / "lengths.safetensors").string();
   TensorFile file;
   file.tensors["q"] = {.shape = {2, 1, 3, 1}, .floats = std::vector<float>(6, 1)};
   file.tensors["k"] = file.tensors["v"] = file.tensors["q"];
@@ -190,8 +190,8 @@ TEST(PointKey, HoldsTheLimitsWhereTheyEndedThePoint) {
 }
 
 TEST(PointKey, ChangesWithTheContentsOfAFile) {
-  const std::string path =
-      testing::TempDir() + "points_test_" + std::to_string(::getpid()) + ".npy";
+  const TemporaryFolder folder;
+  const std::string path = (folder / "input.npy").string();
   Experiment e = experiment();
   e.inputs = {parse_expression("file(path=" + path + ")")};
   std::ofstream(path) << "one";

@@ -1,7 +1,6 @@
 #include "measuring/reference.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include "layers/executor.h"
 #include "layers/layer.h"
 #include "measuring/reference_file.h"
+#include "support/temporary_folder.h"
 
 namespace subquad {
 namespace {
@@ -185,14 +185,9 @@ TEST(SampledRows, AreDistinctSortedInRangeAndUniform) {
 class ReferenceCache : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "reference_test_" + std::to_string(::getpid());
-    fs::remove_all(folder_);
     ::setenv("SUBQUAD_CACHE", folder_.c_str(), 1);
   }
-  void TearDown() override {
-    ::unsetenv("SUBQUAD_CACHE");
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { ::unsetenv("SUBQUAD_CACHE"); }
   static std::string contents(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
@@ -210,7 +205,8 @@ class ReferenceCache : public testing::Test {
     return found;
   }
 
-  std::string folder_;
+  TemporaryFolder temporary_;
+  const std::string folder_ = (temporary_ / "cache").string();  // made by the first to write there
 };
 
 TEST_F(ReferenceCache, ADamagedFileIsComputedAnew) {

@@ -13,6 +13,7 @@
 
 #include "records/machine.h"
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 
 namespace subquad {
 namespace {
@@ -21,14 +22,6 @@ namespace fs = std::filesystem;
 
 class StoreTest : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) /
-              ("store_" + std::to_string(::getpid()) + "_" +
-               testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::string path() const { return folder_ / "points.jsonl"; }
   std::string contents() const {
     std::ifstream file(path());
@@ -38,7 +31,8 @@ class StoreTest : public testing::Test {
   }
   void append_text(const std::string& text) { std::ofstream(path(), std::ios::app) << text; }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_ / "store";  // made by the store
 };
 
 using testing::AllOf;

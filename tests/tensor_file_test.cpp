@@ -50,7 +50,7 @@ TEST_F(TensorFileTest, RoundTripKeepsEveryBit) {
   EXPECT_THAT(back.tensors.at("scalar").floats, ElementsAre(7));
   EXPECT_EQ(back.tensors.at("empty").shape_text(), "[4, 0]");
   // Nothing but the file itself is left behind.
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
 }
 
 TEST_F(TensorFileTest, WritesWhatTheFormatAsksFor) {
@@ -90,7 +90,7 @@ TEST_F(TensorFileTest, WhatHalfCannotHoldIsRefused) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("tensor 'q': element 1: 65520 does not fit float16"));
   }
-  EXPECT_TRUE(std::filesystem::is_empty(folder_));  // neither the file nor its temporary twin
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));  // neither the file nor its temporary twin
 }
 
 TEST_F(TensorFileTest, FailedWriteKeepsTheOldFile) {

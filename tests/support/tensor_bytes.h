@@ -3,29 +3,21 @@
 /// What tests of tensor files share: a folder, files written byte by byte, the error of reading.
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "subquad/error.h"
+#include "support/temporary_folder.h"
 #include "tensor_files/tensor_file.h"
 
 namespace subquad {
 
 class TensorFileTest : public ::testing::Test {
  protected:
-  TensorFileTest()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("subquad_tensor_file_" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~TensorFileTest() override { std::filesystem::remove_all(folder_); }
-
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
   std::string write(const std::string& name, const std::string& bytes) const {
@@ -48,7 +40,7 @@ class TensorFileTest : public ::testing::Test {
     return write("t.npy", bytes + header + data);
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 template <class T>
