@@ -30,7 +30,7 @@ except ImportError as error:
 
 # Of the memory that a variant takes beside input and output, as in the report's tables.
 MEMORY_PARTS = ("scratch", "heap", "choice", "layout", "parameter", "random")
-RECORD_SCHEMA = 4
+RECORD_SCHEMA = 5
 HEADLINE = "relative_error"
 
 # ---- records -----------------------------------------------------------------------------------

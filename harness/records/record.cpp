@@ -85,6 +85,10 @@ void visit_fields(Visit& visit, R& record) {
   visit("anchor", record.anchor);
   visit("direction", record.direction);
   visit("decoded_tokens", record.decoded_tokens);
+  visit("feed_forward", record.feed_forward);
+  visit("feed_forward_chunk", record.feed_forward_chunk);
+  visit("model", record.model);
+  visit("replaced", record.replaced);
   visit("input", record.input);
   visit("input_provenance", record.input_provenance);
   visit("problem", record.problem);
@@ -98,6 +102,7 @@ void visit_fields(Visit& visit, R& record) {
   visit("command", record.command);
   visit("error", record.error);
   visit("target_error", record.target_error);
+  visit("quality", record.quality);
   visit("reference_rows", record.reference_rows);
   visit("sampled", record.sampled);
   visit("arithmetic_error", record.arithmetic_error);

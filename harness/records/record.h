@@ -12,7 +12,7 @@
 
 namespace subquad {
 
-inline constexpr int kRecordSchema = 4;
+inline constexpr int kRecordSchema = 5;
 
 /// How a point ended. Every point ends in a record.
 enum class Status { ok, refused, failed, mistrusted, timeout, out_of_memory, crashed };
@@ -73,8 +73,13 @@ struct Record {
   std::string family;    ///< the variant's name ("heads" for a mixture), whatever stands around it
   std::string target, dense_target;
   bool anchor = false;                ///< this is the point that others are compared with
-  std::string direction = "forward";  ///< or "decode" (to_string(Mode))
+  std::string direction = "forward";  ///< to_string(Mode)
   std::int64_t decoded_tokens = 0;    ///< timed, at the end of each sequence; 0 in a forward pass
+  // What stands around the attention; 0 and empty where nothing does.
+  std::int64_t feed_forward = 0;        ///< width of a block's hidden layer
+  std::int64_t feed_forward_chunk = 0;  ///< its rows at a time; 0: all
+  std::string model;                    ///< folder of trained weights
+  std::string replaced;                 ///< its layers that have the variant: "all", or as "0 2"
   std::string input;                  ///< expression
   std::string input_provenance;
   Problem problem;
@@ -88,6 +93,7 @@ struct Record {
   // What came out.
   HeadFigures error;                ///< against plain dense
   HeadFigures target_error;         ///< against dense_target, where that is another
+  HeadFigures quality;  ///< of a model's answers, by the figure's key; one value per sequence
   std::int64_t reference_rows = 0;  ///< query rows per head that errors are taken over
   bool sampled = false;             ///< fewer than all
   /// Relative Frobenius error of float against the variant's own double reference; -1 not taken.
