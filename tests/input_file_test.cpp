@@ -36,8 +36,7 @@ Array counted(const std::vector<Index>& shape, float offset) {
 
 class InputFileTest : public ::testing::Test {
  protected:
-  InputFileTest()
-      : path_((folder_ / "t.safetensors").string()) {
+  InputFileTest() : path_((folder_ / "t.safetensors").string()) {
     file_.tensors["q"] = counted({2, 4, 6, 3}, 0);
     file_.tensors["k"] = counted({2, 2, 6, 3}, 0.25f);
     file_.tensors["v"] = counted({2, 2, 6, 5}, 0.5f);

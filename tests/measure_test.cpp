@@ -20,9 +20,7 @@ namespace {
 
 class Measure : public testing::Test {
  protected:
-  void SetUp() override {
-    ::setenv("SUBQUAD_CACHE", folder_.path().c_str(), 1);
-  }
+  void SetUp() override { ::setenv("SUBQUAD_CACHE", folder_.path().c_str(), 1); }
   void TearDown() override { ::unsetenv("SUBQUAD_CACHE"); }
 
   static Experiment single(const std::string& variant) {

@@ -184,9 +184,7 @@ TEST(SampledRows, AreDistinctSortedInRangeAndUniform) {
 
 class ReferenceCache : public testing::Test {
  protected:
-  void SetUp() override {
-    ::setenv("SUBQUAD_CACHE", folder_.c_str(), 1);
-  }
+  void SetUp() override { ::setenv("SUBQUAD_CACHE", folder_.c_str(), 1); }
   void TearDown() override { ::unsetenv("SUBQUAD_CACHE"); }
   static std::string contents(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);

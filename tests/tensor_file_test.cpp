@@ -90,7 +90,8 @@ TEST_F(TensorFileTest, WhatHalfCannotHoldIsRefused) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("tensor 'q': element 1: 65520 does not fit float16"));
   }
-  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));  // neither the file nor its temporary twin
+  EXPECT_TRUE(
+      std::filesystem::is_empty(folder_.path()));  // neither the file nor its temporary twin
 }
 
 TEST_F(TensorFileTest, FailedWriteKeepsTheOldFile) {

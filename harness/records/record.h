@@ -80,7 +80,7 @@ struct Record {
   std::int64_t feed_forward_chunk = 0;  ///< its rows at a time; 0: all
   std::string model;                    ///< folder of trained weights
   std::string replaced;                 ///< its layers that have the variant: "all", or as "0 2"
-  std::string input;                  ///< expression
+  std::string input;                    ///< expression
   std::string input_provenance;
   Problem problem;
   std::int64_t batch = 1, heads = 1, key_heads = 1;
@@ -91,9 +91,9 @@ struct Record {
   std::string command;    ///< repeats this point
 
   // What came out.
-  HeadFigures error;                ///< against plain dense
-  HeadFigures target_error;         ///< against dense_target, where that is another
-  HeadFigures quality;  ///< of a model's answers, by the figure's key; one value per sequence
+  HeadFigures error;         ///< against plain dense
+  HeadFigures target_error;  ///< against dense_target, where that is another
+  HeadFigures quality;       ///< of a model's answers, by the figure's key; one value per sequence
   std::int64_t reference_rows = 0;  ///< query rows per head that errors are taken over
   bool sampled = false;             ///< fewer than all
   /// Relative Frobenius error of float against the variant's own double reference; -1 not taken.

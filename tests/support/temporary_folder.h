@@ -1,7 +1,7 @@
 #pragma once
 
-/// A folder of a test's own: tests run side by side, each in a process of its own, so a name that is
-/// counted within the process, or fixed, would be another's too.
+/// A folder of a test's own: tests run side by side, each in a process of its own, so a name that
+/// is counted within the process, or fixed, would be another's too.
 
 #include <cstdlib>
 #include <filesystem>
