@@ -4,8 +4,6 @@ line too. `variant` repeats."""
 import difflib
 from typing import NamedTuple
 
-import lines
-
 
 class Mistake(Exception):
     """Of the user; the text names file, key, value and what is allowed."""
@@ -62,9 +60,6 @@ class Config(NamedTuple):
 
     def __getitem__(self, key):
         return self.values[key]
-
-    def degradation(self):
-        return lines.Degradation(self["height"], self["contrast"], self["noise"])
 
     def text(self):
         """A config that says the same."""

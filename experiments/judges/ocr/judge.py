@@ -57,10 +57,10 @@ class Judge:
     def begin(self, seed):
         """Runs the recogniser on every line with exact attention. What fitting needs stays: the
         inputs of every layer on the lines after those judged by."""
-        self.seed, self.trials, self.first, self.fitting = seed, [], [], []
+        how = lines.Degradation(*(self.settings[key] for key in lines.Degradation._fields))
+        self.seed, self.trials, self.first = seed, [], []
         for number, line in enumerate(self.lines):
-            spoilt = lines.degraded(line.image, self.settings.degradation(), seed, number)
-            image = lines.as_input(spoilt)
+            image = lines.as_input(lines.degraded(line.image, how, seed, number))
             self.first.append(self.reader.layer_inputs(number, 0, image))
             if number < len(self.judged()):
                 exact = scores.ExactFrames(self.reader.whole(image))
