@@ -61,6 +61,11 @@ class Config(NamedTuple):
     def __getitem__(self, key):
         return self.values[key]
 
+    def task(self):
+        """What each trial depends on. A run may be extended by further variants, seeds and layers."""
+        return {key: self[key] for key in ("length", "lines", "fitting-lines", "height", "contrast",
+                                           "noise")}
+
     def text(self):
         """A config that says the same."""
         def spelt(value):

@@ -151,12 +151,12 @@ def sha256(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
-def set_up(judge, settings, machine):
-    """All that has to be the same for two runs to be comparable, but the machine."""
+def set_up(judge, machine):
+    """All that has to be the same for trials to be comparable, but the machine."""
     judged = len(judge.judged())
     return {
-        "schema": SCHEMA, "config": settings.text(),
-        "program": {key: machine[key] for key in ("build", "commit", "compiler", "flags",
+        "schema": SCHEMA, "task": judge.settings.task(),
+        "program": {key: machine[key] for key in ("build", "compiler", "flags",
                                                   "instruction_set")},
         "model": {"file": recogniser.MODEL, "sha256": sha256(judge.reader.model),
                   "licence": "Apache-2.0"},
@@ -186,18 +186,18 @@ def read_done(path):
     return done
 
 
-def open_results(folder, about, machine):
+def open_results(folder, about, settings, machine):
     """Makes the folder of a run, or takes up one that was made by the same set-up."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "setup.json"
     if path.exists():
         if json.loads(path.read_text()) != about:
-            raise config.Mistake(f"{path}: made by another config, program or version; "
+            raise config.Mistake(f"{path}: made by another task, program or version; "
                                  "--results FOLDER takes another folder")
     else:
         path.write_text(json.dumps(about, indent=1) + "\n")
         (folder / "machine.json").write_text(json.dumps(machine, indent=1) + "\n")
-        (folder / "experiment.cfg").write_text(about["config"])
+    (folder / "experiment.cfg").write_text(settings.text())
     return read_done(folder / "trials.jsonl")
 
 
@@ -213,7 +213,7 @@ def run(settings, modules, binary, folder):
             for replaced in settings["layers"]:
                 if replaced != "all" and replaced >= layers:
                     raise config.Mistake(f"layers = {replaced}: the recogniser has {layers}, from 0 on")
-            done = open_results(folder, set_up(judge, settings, machine), machine)
+            done = open_results(folder, set_up(judge, machine), settings, machine)
             return sum(run_seed(judge, seed, done, folder / "trials.jsonl")
                        for seed in settings["seed"])
         finally:
