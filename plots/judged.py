@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """What a judge's trials say of each variant, as a table: characters read, divergence, error.
 
-A trial is a line read with one seed. Seeds are averaged within a line; medians and their intervals are
-over lines, whose text differs. What is lost is taken against exact attention on the same line and seed.
+A trial is a line read with one seed. Seeds are averaged within a line; medians and their intervals
+are over lines, whose text differs. What is lost is taken against exact attention on the same line and
+seed.
 """
 
 import argparse

@@ -18,10 +18,11 @@ LARGEST = 4  # errors beyond would squeeze all others into a corner
 
 
 def marks(axes, rows, places, spans):
-    """A mark and its rank for each row, with the interval of what is measured upwards. A number goes to
-    the first of eight sides where it touches no other mark or number."""
+    """A mark and its rank for each row, with the interval of what is measured upwards. A number goes
+    to the side where it overlaps least with other marks and numbers."""
     for row, (x, y), (low, high) in zip(rows, places, spans):
-        axes.plot([x, x], [low, high], color=COLOUR[row["target"]], linewidth=0.7, alpha=0.5, zorder=2)
+        axes.plot([x, x], [low, high], color=COLOUR[row["target"]], linewidth=0.7, alpha=0.5,
+                  zorder=2)
         axes.plot(x, y, "o", color=COLOUR[row["target"]], markersize=4, zorder=3)
     at = axes.transData.transform(places)
     unit = axes.figure.dpi / 72
@@ -90,18 +91,20 @@ def draw_legend(axes, rows):
 
 def describe_far(rows):
     far = [f"{row['rank']} {row['variant']} (error {judged.figure(row['error'][0])}, "
-           f"{100 * row['lost'][0]:.0f} % lost, KL {row['kl'][0]:.2g})" for row in rows if row["error"][0] > LARGEST]
+           f"{100 * row['lost'][0]:.0f} % lost, KL {row['kl'][0]:.2g})"
+           for row in rows if row["error"][0] > LARGEST]
     return f" Not drawn, too far right: {'; '.join(far)}." if far else ""
 
 
 def draw(rows, out):
     zeroed = next(row for row in rows if row["variant"] == judged.ZEROED)
     drawn = [row for row in rows
-             if row["variant"] not in (judged.EXACT, judged.ZEROED) and row["error"][0] <= LARGEST]
+             if row["variant"] not in (judged.EXACT, judged.ZEROED)
+             and row["error"][0] <= LARGEST]
     width = 2 * WIDTH + LIST_WIDTH + 1.6
-    foot = common.foot_lines("Numbers are the ranks of the table: by characters read. Error: median over "
-                             "heads, layers, lines and seeds. Bars: interval of the median over lines. An "
-                             "operation's figure is a distance." + describe_far(rows), width)
+    foot = common.foot_lines("Numbers are the ranks of the table: by characters read. Error: median "
+                             "over heads, layers, lines and seeds; an operation's is a distance. Bars: "
+                             "interval of the median over lines." + describe_far(rows), width)
     figure, bottom = common.titled_figure(
         width, HEIGHT, "What a text recogniser makes of the error in its attention", [""], foot)
     errors = [row["error"][0] for row in drawn]

@@ -1,5 +1,5 @@
-"""The judge's config: `key = value` lines, as in experiments, each of which may be given on the command
-line too. `variant` repeats."""
+"""The judge's config: `key = value` lines, as in experiments; each may be given on the command line
+too. `variant` repeats."""
 
 import difflib
 from typing import NamedTuple

@@ -19,6 +19,7 @@ import lines
 import program
 import recogniser
 import scores
+import store
 
 SCHEMA = 1
 EXACT = "dense"
@@ -171,36 +172,6 @@ def set_up(judge, machine):
     }
 
 
-def read_done(path):
-    """(variant, layers, seed) -> number of lines, of a file of records; a torn last line is dropped."""
-    done = {}
-    if not path.exists():
-        return done
-    whole, _, torn = path.read_bytes().rpartition(b"\n")
-    if torn:
-        path.write_bytes(whole + b"\n" if whole else b"")
-    for line in whole.splitlines():
-        record = json.loads(line)
-        key = (record["variant"], record["layers"], record["seed"])
-        done[key] = done.get(key, 0) + 1
-    return done
-
-
-def open_results(folder, about, settings, machine):
-    """Makes the folder of a run, or takes up one that was made by the same set-up."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "setup.json"
-    if path.exists():
-        if json.loads(path.read_text()) != about:
-            raise config.Mistake(f"{path}: made by another task, program or version; "
-                                 "--results FOLDER takes another folder")
-    else:
-        path.write_text(json.dumps(about, indent=1) + "\n")
-        (folder / "machine.json").write_text(json.dumps(machine, indent=1) + "\n")
-    (folder / "experiment.cfg").write_text(settings.text())
-    return read_done(folder / "trials.jsonl")
-
-
 def run(settings, modules, binary, folder):
     """Number of groups of trials that did not end well."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -212,8 +183,8 @@ def run(settings, modules, binary, folder):
             layers = len(reader.layers)
             for replaced in settings["layers"]:
                 if replaced != "all" and replaced >= layers:
-                    raise config.Mistake(f"layers = {replaced}: the recogniser has {layers}, from 0 on")
-            done = open_results(folder, set_up(judge, machine), settings, machine)
+                    raise config.Mistake(f"layers = {replaced}: allowed are all and 0 to {layers - 1}")
+            done = store.open_folder(folder, set_up(judge, machine), settings, machine)
             return sum(run_seed(judge, seed, done, folder / "trials.jsonl")
                        for seed in settings["seed"])
         finally:
@@ -223,7 +194,7 @@ def run(settings, modules, binary, folder):
 def run_seed(judge, seed, done, path):
     variants = [EXACT, ZEROED] + [one for one in judge.settings.variants if one not in (EXACT, ZEROED)]
     missing = [(variant, replaced) for replaced in judge.settings["layers"] for variant in variants
-               if done.get((variant, replaced, seed), 0) < len(judge.judged())]
+               if (variant, replaced, seed) not in done]
     if not missing:
         return 0
     judge.begin(seed)

@@ -1,7 +1,8 @@
 // Runs ONNX graphs on demand. A request is a line of JSON on standard input, its answer a line on
 // standard output:
 //
-//   {"graph": PATH, "trial": KEY, "read": {NAME: {"path": PATH, "shape": [...]}}, "write": {NAME: PATH}}
+//   {"graph": PATH, "trial": KEY,
+//    "read": {NAME: {"path": PATH, "shape": [...]}}, "write": {NAME: PATH}}
 //   {"shapes": {NAME: [...]}}   or   {"error": TEXT}
 //
 // Files hold float32 values in row-major order. Outputs that are not written stay here under the
@@ -24,22 +25,22 @@ function session(graph) {
 
 function readTensor({path, shape}) {
   const bytes = fs.readFileSync(path);
-  const floats = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+  // A copy, since a Buffer need not begin where a float may.
+  const floats = new Float32Array(Uint8Array.from(bytes).buffer);
   return new ort.Tensor('float32', floats, shape);
 }
 
 async function answer({graph, trial, read, write}) {
-  const {inputNames, run} = await session(graph).then(
-      (one) => ({inputNames: one.inputNames, run: (feeds) => one.run(feeds)}));
+  const runner = await session(graph);
   if (!kept.has(trial)) kept.set(trial, new Map());
   const own = kept.get(trial);
   const feeds = {};
-  for (const name of inputNames) {
+  for (const name of runner.inputNames) {
     feeds[name] = name in read ? readTensor(read[name]) : own.get(name);
     if (feeds[name] === undefined) throw new Error(`${graph}: nothing gives the input ${name}`);
   }
   const shapes = {};
-  for (const [name, tensor] of Object.entries(await run(feeds))) {
+  for (const [name, tensor] of Object.entries(await runner.run(feeds))) {
     if (name in write) {
       const {buffer, byteOffset, byteLength} = tensor.data;
       fs.writeFileSync(write[name], Buffer.from(buffer, byteOffset, byteLength));

@@ -1,4 +1,5 @@
-"""The recogniser, run by onnxruntime in a process of its own (recogniser.js), as a whole and in stages."""
+"""The recogniser as a whole and in stages, run by onnxruntime in a process of its own
+(recogniser.js)."""
 
 import json
 import os
