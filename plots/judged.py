@@ -139,6 +139,22 @@ def markdown(rows):
     return "\n".join(lines) + "\n"
 
 
+def rank_correlation(first, second):
+    """Spearman's."""
+    return common.pandas.Series(first).rank().corr(common.pandas.Series(second).rank())
+
+
+def foretold(rows):
+    """Sentence on how well errors order variants by divergence; nothing where there are too few."""
+    rows = [row for row in rows if row["variant"] not in (EXACT, ZEROED)]
+    if len(rows) < 5:
+        return ""
+    kl = [row["kl"][0] for row in rows]
+    middle, worst = (rank_correlation([row["error"][i] for row in rows], kl) for i in (0, 2))
+    return (f"Rank correlation (Spearman) with the KL per frame, over the {len(rows)} variants between the "
+            f"ends: {middle:.2f} of the median head's error, {worst:.2f} of the worst head's.\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", metavar="RESULTS_DIR", help="folder that holds trials.jsonl")
@@ -150,7 +166,7 @@ def main():
     except common.NoRecords as error:
         print(error, file=sys.stderr)
         sys.exit(common.NOTHING_DRAWN)
-    print(markdown(rows), end="")
+    print(markdown(rows) + "\n" + foretold(rows), end="")
     for variant, reason in left_out:
         print(f"\n`{variant}`: {reason}")
 

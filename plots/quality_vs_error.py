@@ -40,10 +40,11 @@ def marks(axes, rows, places, spans):
                   color=COLOUR[row["target"]], zorder=4)
 
 
-def level(axes, height, text):
+def level(axes, height, text, side):
     axes.axhline(height, color="#555555", linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-    axes.annotate(text, (1, height), xycoords=("axes fraction", "data"), fontsize=7, va="bottom",
-                  ha="right", xytext=(0, 1.5), textcoords="offset points", color="#555555")
+    axes.annotate(text, (1 if side == "right" else 0.01, height), fontsize=7, va="bottom", ha=side,
+                  xycoords=("axes fraction", "data"), xytext=(0, 1.5), textcoords="offset points",
+                  color="#555555")
 
 
 def draw_reading(axes, rows, zeroed):
@@ -55,8 +56,8 @@ def draw_reading(axes, rows, zeroed):
     axes.yaxis.set_major_formatter(common.matplotlib.ticker.PercentFormatter(1, decimals=0))
     axes.yaxis.set_minor_locator(common.matplotlib.ticker.NullLocator())
     axes.set_ylim(min(-0.012, min(lost) - 0.004), 1.5 * max(*lost, zeroed["lost"][0]))
-    level(axes, 0, "exact attention")
-    level(axes, zeroed["lost"][0], "attention zeroed")
+    level(axes, 0, "exact attention", "right")
+    level(axes, zeroed["lost"][0], "attention zeroed", "left")
     marks(axes, rows, [(row["error"][0], row["lost"][0]) for row in rows],
           [row["lost"][1:] for row in rows])
 
@@ -66,15 +67,15 @@ def draw_divergence(axes, rows, zeroed):
     axes.set_yscale("log")
     values = [row["kl"][0] for row in rows]
     axes.set_ylim(min(values) / 1.6, max(values) * 1.6)
-    level(axes, zeroed["kl"][0], "attention zeroed")
+    level(axes, zeroed["kl"][0], "attention zeroed", "left")
     marks(axes, rows, [(row["error"][0], row["kl"][0]) for row in rows],
           [row["kl"][1:] for row in rows])
 
 
-def list_ranks(figure, rows, left, top):
+def list_ranks(figure, rows, left, top, bottom):
     """Numbers and names, one below the other."""
     across, up = figure.get_size_inches()
-    step = min(0.165, top / (len(rows) + 1))
+    step = min(0.165, (top - bottom) / len(rows))
     for i, row in enumerate(rows):
         text = f"{row['rank']:>3}  {row['variant']}"
         figure.text(left / across, (top - step * i) / up, text, fontsize=6.6, va="top",
@@ -116,7 +117,7 @@ def draw(rows, out):
         axes.set_xlim(min(errors) / 1.4, max(errors) * 1.4)
         draw_panel(axes, drawn, zeroed)
     draw_legend(figure.axes[1], drawn)
-    list_ranks(figure, rows, 2 * WIDTH + 1.65, figure.get_size_inches()[1] - 0.4)
+    list_ranks(figure, rows, 2 * WIDTH + 1.65, figure.get_size_inches()[1] - 0.2, bottom - 0.3)
     return common.save(figure, out, "quality_vs_error")
 
 
