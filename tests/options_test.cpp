@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "layers/catalogue.h"
 #include "subquad/error.h"
 #include "support/temporary_folder.h"
 
@@ -87,6 +88,18 @@ TEST(Options, ResolvedConfigGivesTheSameExperiment) {
   EXPECT_THAT(resolved, AllOf(HasSubstr("variant = heads(mean,mean)\n"),
                               HasSubstr("input = gaussian(std=2)\n"), HasSubstr("scale = 0.3\n"),
                               HasSubstr("seed = 3 4\n")));
+}
+
+TEST(Options, AllStandsForEveryVariantOfTheCatalogue) {
+  const ConfigFile file("variant = local(radius=3)\nvariant = all\nlength = 8\n");
+  std::vector<std::string> variants;
+  for (const Expression& variant : load_experiment(file.path(), {}).variants) {
+    variants.push_back(variant.text());
+  }
+  std::vector<std::string> expected = {"local(radius=3)"};
+  for (const std::string& name : Catalogue::instance().names()) expected.push_back(name);
+  EXPECT_EQ(variants, expected);
+  EXPECT_THAT(config_error("variant = heads(all,mean)\nlength = 8\n"), HasSubstr("'all'"));
 }
 
 TEST(Options, ConfigErrorsNamePlaceAndWhatIsAllowed) {

@@ -2,22 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "commands/command.h"
-#include "records/store.h"
+#include "commands/stored_run.h"
 #include "subquad/error.h"
 
 namespace subquad {
 namespace {
-
-/// A run's folder, or its name below results/.
-std::string find_run(const std::string& word) {
-  for (const std::string& path : {word, "results/" + word, "results/recorded/" + word}) {
-    if (std::filesystem::exists(path)) return path;
-  }
-  throw Error(word + ": no such run; name a folder that holds points.jsonl");
-}
 
 constexpr double kMostError = 1e9;
 constexpr Index kMostKeys = Index{1} << 40;
@@ -58,16 +48,8 @@ int run_report(const ParsedOptions& options) {
   const ReportOptions chosen = report_options_of(options);
   std::vector<Record> records;
   for (const std::string& word : options.positional) {
-    const std::string path = find_run(word);
-    const StoredRecords stored = read_records(path);
+    const StoredRecords stored = read_run(word);
     records.insert(records.end(), stored.records.begin(), stored.records.end());
-    if (const std::string bad = bad_lines_text(stored.path, stored); !bad.empty()) {
-      fmt::print(stderr, "subquad: {}\n", bad);
-    }
-    if (stored.other_schema > 0) {
-      fmt::print(stderr, "subquad: {}: left out {} records of another schema\n", path,
-                 stored.other_schema);
-    }
   }
   fmt::print("{}", report(records, chosen));
   return kExitDone;

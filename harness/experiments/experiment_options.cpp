@@ -200,7 +200,9 @@ std::vector<ExperimentOption> make_options() {
   return {
       text({"question", "TEXT", "what the experiment asks; printed above its report"},
            &E::question),
-      expressions({"variant", "EXPRESSION", "layer expression; repeats; a|b|c sweeps a value"},
+      expressions({"variant", "EXPRESSION",
+                   "layer expression; repeats; a|b|c sweeps a value; all: every variant that is "
+                   "not a peer"},
                   &E::variants),
       expressions({"input", "EXPRESSION", "where Q, K, V come from; repeats"}, &E::inputs),
       {{"length", "N...",

@@ -29,6 +29,21 @@ void check_names(const Expression& expression) {
   }
 }
 
+/// Names of the catalogue in the place of the word that stands for all of them.
+std::vector<Expression> with_every_variant(const std::vector<Expression>& variants) {
+  std::vector<Expression> named;
+  for (const Expression& variant : variants) {
+    if (variant.text() != kEveryVariant) {
+      named.push_back(variant);
+      continue;
+    }
+    for (const std::string& name : Catalogue::instance().names()) {
+      named.push_back(parse_expression(name));
+    }
+  }
+  return named;
+}
+
 void check_input_name(const Expression& input) {
   std::vector<std::string> names;
   for (const InputInfo& info : input_infos()) names.push_back(info.name);
@@ -71,6 +86,7 @@ Experiment load_experiment(const std::string& path, const ParsedOptions& command
   if (experiment.inputs.empty()) experiment.inputs = {parse_expression("gaussian")};
   if (experiment.lengths.empty()) throw Error(place + ": no length is given");
   for (const std::string& plugin : experiment.plugins) Catalogue::instance().load_plugin(plugin);
+  experiment.variants = with_every_variant(experiment.variants);
   try {
     check_names(experiment.anchor);
     for (const Expression& variant : experiment.variants) check_names(variant);

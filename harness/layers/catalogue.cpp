@@ -83,9 +83,9 @@ void Catalogue::add(const Registration* first, const std::string& origin) {
   std::vector<CatalogueEntry> extended = entries_;
   for (const Registration* one = first; one; one = one->next) {
     const std::string name(one->info.name);
-    if (!is_name(name) || is_layer_word(name)) {
+    if (!is_name(name) || is_layer_word(name) || name == kEveryVariant) {
       throw Error("'" + origin + "': a variant cannot be named '" + name +
-                  "'; allowed is [a-z][a-z0-9_]* except heads, fitted, loaded");
+                  "'; allowed is [a-z][a-z0-9_]* except heads, fitted, loaded, all");
     }
     for (const CatalogueEntry& other : extended) {
       if (other.info().name == name) {

@@ -21,6 +21,9 @@ class NotBuilt : public Error {
   using Error::Error;
 };
 
+/// Stands for every variant of the catalogue where an experiment lists variants; names none.
+inline constexpr std::string_view kEveryVariant = "all";
+
 /// A variant that can be named in expressions.
 struct CatalogueEntry {
   const Registration* registration;

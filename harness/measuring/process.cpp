@@ -91,7 +91,8 @@ int moved_up(int file) {
   return moved;
 }
 
-pid_t spawn(const std::vector<std::string>& arguments, int channel, int output) {
+pid_t spawn(const std::string& program, const std::vector<std::string>& arguments, int channel,
+            int output) {
   posix_spawn_file_actions_t files;
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -114,9 +115,8 @@ pid_t spawn(const std::vector<std::string>& arguments, int channel, int output) 
   for (const std::string& word : arguments) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   pid_t pid = -1;
-  // The very program that runs now, even if the file has been built anew meanwhile.
-  const int code =
-      ::posix_spawn(&pid, "/proc/self/exe", &files, &attributes, words.data(), environ);
+  const char* path = program.empty() ? "/proc/self/exe" : program.c_str();
+  const int code = ::posix_spawn(&pid, path, &files, &attributes, words.data(), environ);
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&files);
   if (code != 0) fail("a process for a point cannot be started", code);
@@ -125,7 +125,7 @@ pid_t spawn(const std::vector<std::string>& arguments, int channel, int output) 
 
 }  // namespace
 
-ChildProcess::ChildProcess(const std::vector<std::string>& arguments) {
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::string& program) {
   int ends[2], printing[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair", errno);
   channel_ = ends[0];
@@ -138,7 +138,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& arguments) {
   std::vector<std::string> words = {"subquad"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   words.insert(words.end(), {"--channel", std::to_string(kChildChannel)});
-  pid_ = spawn(words, theirs, their_output);
+  pid_ = spawn(program, words, theirs, their_output);
   // By number: glibc 2.36 declares the function without C linkage.
   process_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
   ::close(theirs);

@@ -9,15 +9,16 @@
 
 namespace subquad {
 
-/// A process that runs this program again, with a channel of lines between the two. It leads a
-/// process group of its own, so that a signal from the terminal reaches the parent alone; the
-/// destructor kills whatever is left of that group. To be started from the main thread: the child
-/// dies with the thread that started it.
+/// A process that runs this program again, or another build of it, with a channel of lines between
+/// the two. It leads a process group of its own, so that a signal from the terminal reaches the
+/// parent alone; the destructor kills whatever is left of that group. To be started from the main
+/// thread: the child dies with the thread that started it.
 class ChildProcess {
  public:
   /// `arguments` begin with the name of the command; `--channel N` is added. Of what the child
-  /// prints the end is kept, nothing is shown.
-  explicit ChildProcess(const std::vector<std::string>& arguments);
+  /// prints the end is kept, nothing is shown. `program` is the path of the other build; empty: the
+  /// very program that runs now, even if its file has been built anew meanwhile.
+  explicit ChildProcess(const std::vector<std::string>& arguments, const std::string& program = {});
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;

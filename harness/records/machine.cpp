@@ -117,6 +117,7 @@ Json read_description(const std::string& path) {
 }
 
 std::string identity_in(const Json& description) {
+  if (description.is_null()) return "";
   const auto identity = description.find("identity");
   return identity != description.end() && identity->is_string() ? identity->get<std::string>() : "";
 }
@@ -235,9 +236,13 @@ Peak write_machine(const std::string& folder) {
   return machine.peak;
 }
 
+Json machine_description(const std::string& folder, const std::string& identity) {
+  Json description = read_description(description_path(folder, identity));
+  return identity_in(description) == identity ? description : Json();
+}
+
 std::string machine_name(const std::string& folder, const std::string& identity) {
-  const Json description = read_description(description_path(folder, identity));
-  if (description.is_null() || identity_in(description) != identity) return identity;
+  const Json description = machine_description(folder, identity);
   const auto cpu = description.find("cpu");
   return cpu != description.end() && cpu->is_string() && !cpu->get<std::string>().empty()
              ? cpu->get<std::string>()

@@ -56,6 +56,9 @@ std::string to_text(const Machine& machine);
 /// others, so that none is lost. Returns the peak that stands there.
 Peak write_machine(const std::string& folder);
 
+/// What `folder` says of the machine with this identity and of the program that measured there, as
+/// `to_json(Machine)`; null if it says nothing.
+nlohmann::ordered_json machine_description(const std::string& folder, const std::string& identity);
 /// Processor of the machine with this identity as described in `folder`, or the identity.
 std::string machine_name(const std::string& folder, const std::string& identity);
 

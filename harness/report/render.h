@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "report/grid.h"
 #include "report/summary.h"
 
 namespace subquad {
@@ -13,6 +14,10 @@ std::string render_markdown(const Summary& summary);
 std::string render_latex(const Summary& summary);
 std::string render_json(const Summary& summary);
 std::string render_csv(const Summary& summary);
+
+/// Sections as `render_text` draws them, below sentences on the whole.
+std::string render_text(const std::vector<std::string>& notices,
+                        const std::vector<Section>& sections);
 
 /// Numbers of notes, as in "[1,3]" without the brackets.
 std::string join_numbers(const std::vector<int>& numbers);

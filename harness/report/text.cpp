@@ -120,7 +120,7 @@ void add_lines(std::string& text, const Grid& grid) {
   add_line(text, "", "", upper, widths);
   add_line(text, "", grid.names, lower, widths);
   for (const Grid::Group& group : grid.groups) {
-    add_wrapped(text, group.heading, 0);
+    if (!group.heading.empty()) add_wrapped(text, group.heading, 0);
     for (const Grid::Line& line : group.lines) {
       add_line(text, line.marks, name_of(line), line.cells, widths);
     }
@@ -129,7 +129,7 @@ void add_lines(std::string& text, const Grid& grid) {
 
 void add_table(std::string& text, const Grid& grid) {
   add_wrapped(text, grid.title, 0);
-  add_wrapped(text, grid.shape, 0);
+  if (!grid.shape.empty()) add_wrapped(text, grid.shape, 0);
   text += "\n";
   if (!grid.groups.empty()) add_lines(text, grid);
   for (const std::string& remark : grid.remarks) add_wrapped(text, remark, 4);
@@ -142,10 +142,15 @@ void add_table(std::string& text, const Grid& grid) {
 }  // namespace
 
 std::string render_text(const Summary& summary) {
+  return render_text(summary.notices, sections(summary, Width::narrow));
+}
+
+std::string render_text(const std::vector<std::string>& notices,
+                        const std::vector<Section>& sections) {
   std::string text;
-  for (const std::string& notice : summary.notices) add_wrapped(text, notice, 0);
-  if (!summary.notices.empty() && !summary.tables.empty()) text += "\n";
-  for (const Section& section : sections(summary, Width::narrow)) {
+  for (const std::string& notice : notices) add_wrapped(text, notice, 0);
+  if (!notices.empty() && !sections.empty()) text += "\n";
+  for (const Section& section : sections) {
     if (!section.heading.empty()) text += section.heading + "\n\n";
     for (const Grid& grid : section.grids) add_table(text, grid);
     for (const std::string& line : section.legend) add_wrapped(text, line, 2);

@@ -3,21 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <csignal>
 #include <memory>
-#include <numeric>
 
 #include "layers/layer.h"
 #include "measuring/measure.h"
-#include "measuring/process.h"
 #include "measuring/reference.h"
 #include "measuring/roofline.h"
 #include "measuring/statistics.h"
-#include "measuring/timing.h"
 #include "records/machine.h"
 #include "records/resident.h"
+#include "running/point_process.h"
+#include "running/shuffled.h"
 #include "subquad/error.h"
-#include "subquad/random.h"
 #include "texts/json_line.h"
 
 namespace subquad {
@@ -28,17 +25,6 @@ using nlohmann::json;
 /// Beside a point's predicted bytes, what its process takes for the program itself.
 constexpr std::uint64_t kProcessBytes = std::uint64_t{48} << 20;
 constexpr double kShareOfFreeMemory = 0.75;
-
-/// Order of the points in one round: the same whenever the run is repeated.
-std::vector<std::size_t> shuffled(std::size_t count, int round) {
-  std::vector<std::size_t> order(count);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  Generator random(static_cast<std::uint64_t>(round), count);
-  for (std::size_t i = count; i > 1; --i) {
-    std::swap(order[i - 1], order[static_cast<std::size_t>(random.below(static_cast<Index>(i)))]);
-  }
-  return order;
-}
 
 std::string gibibytes(std::uint64_t bytes) {
   return fmt::format("{:.3g} GiB", static_cast<double>(bytes) / 0x1p30);
@@ -107,7 +93,7 @@ struct GroupRun::Point {
   Record record;
   bool wanted = true;
   bool taken = false;                   ///< moved into a batch
-  std::unique_ptr<ChildProcess> child;  ///< while it can be timed
+  std::unique_ptr<PointProcess> child;  ///< while it can be timed
   double seconds_left = 0;
 };
 
@@ -230,11 +216,7 @@ bool GroupRun::measure_batch(std::vector<Point>& points) {
 }
 
 void GroupRun::start(Point& point) {
-  std::vector<std::string> arguments = {"measure"};
-  const std::vector<std::string> of_point = repeat_arguments(point.single);
-  arguments.insert(arguments.end(), of_point.begin(), of_point.end());
-  arguments.insert(arguments.end(), {"--memory-limit", std::to_string(memory_limit_)});
-  point.child = std::make_unique<ChildProcess>(arguments);
+  point.child = std::make_unique<PointProcess>(point.single, memory_limit_);
 }
 
 /// Set-up and checks of all points; two at a time where that leaves each the processors that it
@@ -332,37 +314,12 @@ bool GroupRun::ask(Point& point, const std::string& request, json& answer) {
 
 /// False if there is no answer to use: the point has ended, or `interrupted_` is set.
 bool GroupRun::await(Point& point, json& answer) {
-  const double begin = steady_seconds();
-  std::string line;
-  const ChildProcess::Reply reply =
-      point.child->receive(line, point.seconds_left, memory_limit_ + kProcessSlackBytes);
-  point.seconds_left -= steady_seconds() - begin;
-  switch (reply) {
-    case ChildProcess::Reply::interrupted:
-      interrupted_ = true;
-      return false;
-    case ChildProcess::Reply::too_late:
-      end(point, Status::timeout,
-          fmt::format("took longer than the limit of {} s", experiment_.time_limit_s));
-      return false;
-    case ChildProcess::Reply::too_large:
-      end(point, Status::out_of_memory,
-          fmt::format("grew beyond the limit of {}", gibibytes(memory_limit_)));
-      return false;
-    case ChildProcess::Reply::ended:
-      end_by_itself(point);
-      return false;
-    case ChildProcess::Reply::line:
-      break;
-  }
-  answer = json::parse(line, nullptr, false);
-  if (!answer.is_object() || answer.contains("schema") || !answer.contains("status")) return true;
-  try {
-    end(point, status_from_string(answer.at("status")), answer.at("reason"));
-  } catch (const std::exception& error) {
-    end(point, Status::failed, fmt::format("its process answered nonsense: {}", error.what()));
-  }
-  return false;
+  PointProcess::Answer got = point.child->await(point.seconds_left);
+  interrupted_ = interrupted_ || got.interrupted;
+  if (got.ending) end(point, got.ending->status, got.ending->reason);
+  if (got.interrupted || got.ending) return false;
+  answer = std::move(got.json);
+  return true;
 }
 
 void GroupRun::end(Point& point, Status status, const std::string& reason) {
@@ -371,22 +328,6 @@ void GroupRun::end(Point& point, Status status, const std::string& reason) {
   point.record.reason = reason;
   if (status == Status::timeout || status == Status::out_of_memory) {
     point.record.key = point_key(point.single, point.record.build, true);
-  }
-}
-
-void GroupRun::end_by_itself(Point& point) {
-  const ChildProcess::Ending ending = point.child->wait();
-  std::string words = point.child->last_words();
-  if (!words.empty()) words = ": " + words;
-  if (ending.had_to_be_ended) {
-    end(point, Status::failed, "its process gave up the channel" + words);
-  } else if (ending.signal == SIGKILL && ending.out_of_memory) {
-    end(point, Status::out_of_memory, "killed by the system for want of memory");
-  } else if (ending.signal != 0) {
-    end(point, Status::crashed, signal_text(ending.signal) + words);
-  } else {
-    end(point, Status::failed,
-        fmt::format("its process ended with exit code {}{}", ending.code, words));
   }
 }
 

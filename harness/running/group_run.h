@@ -61,7 +61,6 @@ class GroupRun {
   bool await(Point& point, nlohmann::json& answer);
   bool take_record(Point& point, const nlohmann::json& answer);
   void end(Point& point, Status status, const std::string& reason);
-  void end_by_itself(Point& point);
 
   const Experiment& experiment_;
   const Group& group_;

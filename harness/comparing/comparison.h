@@ -1,0 +1,58 @@
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comparing/paired_test.h"
+#include "comparing/point_figures.h"
+
+namespace subquad {
+
+/// What is said of the time of one point.
+enum class Verdict { faster, slower, same, unclear, not_timed };
+const char* to_string(Verdict verdict);
+
+/// Of all tests of a comparison together: how often it may call anything different that is not.
+inline constexpr double kFamilyError = 0.05;
+
+/// One point on both sides, first A, then B.
+struct PointComparison {
+  std::string group;  ///< input, length and the like, as a heading
+  std::string variant;
+  std::array<std::optional<PointFigures>, 2> figures;  ///< none of a side that has no such point
+  /// Times of the rounds (builds), or times over the anchor's of the runs (stored runs).
+  std::array<std::vector<double>, 2> times;
+  std::optional<MeanTest> test;      ///< of log(B / A)
+  std::optional<double> adjusted_p;  ///< of all points together; none where no test can be made
+  Verdict verdict = Verdict::not_timed;
+  std::string why;  ///< it is so: of `not_timed`, and of some that are unclear
+  std::vector<Change> changes;
+
+  bool regressed() const;
+};
+
+/// Two builds or two sets of runs.
+struct Comparison {
+  std::array<std::string, 2> names;
+  bool over_anchor = false;    ///< times are ratios to the anchor's
+  double smallest_effect = 0;  ///< that matters, as 0.03
+  std::vector<std::string> notices;
+  std::vector<PointComparison> points;  ///< those of a group together
+  bool interrupted = false;
+
+  std::size_t regressions() const;
+};
+
+/// From interval and adjusted p: `slower` or `faster` where the difference is certain and by its
+/// estimate at least `smallest_effect`; `same` where the interval is within that.
+Verdict judged(const MeanTest& test, double adjusted_p, double smallest_effect);
+
+/// Adjusts the p values of all points that have a test, for one another, and judges them.
+void judge_tests(Comparison& comparison);
+
+std::string comparison_text(const Comparison& comparison);
+std::string comparison_json(const Comparison& comparison);
+
+}  // namespace subquad
