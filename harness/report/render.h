@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ std::string render_markdown(const Summary& summary);
 std::string render_latex(const Summary& summary);
 std::string render_json(const Summary& summary);
 std::string render_csv(const Summary& summary);
+
+/// What `render_json` prints.
+nlohmann::ordered_json summary_json(const Summary& summary);
 
 /// Numbers of notes, as in "[1,3]" without the brackets.
 std::string join_numbers(const std::vector<int>& numbers);
