@@ -95,9 +95,8 @@ Json pattern_gallery(const Summary& summary) {
     }
     if (!reason.empty()) left_out.push_back({{"variant", wanted.variant}, {"reason", reason}});
   }
-  return {{"input", kPatternInput},
-          {"panels", std::move(panels)},
-          {"left_out", std::move(left_out)}};
+  return {
+      {"input", kPatternInput}, {"panels", std::move(panels)}, {"left_out", std::move(left_out)}};
 }
 
 }  // namespace subquad

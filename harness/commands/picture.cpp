@@ -131,10 +131,9 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
   const auto seed = static_cast<std::uint64_t>(options.integer("seed", 0, 0, Index{1} << 62));
   const std::string source =
       options.has("input") ? options.require("input").text : std::string(kPatternInput);
-  const AttentionPatterns patterns = attention_patterns(expression, {.input = source,
-                                                                     .length = length,
-                                                                     .causal = options.has("causal"),
-                                                                     .seed = seed});
+  const AttentionPatterns patterns = attention_patterns(
+      expression,
+      {.input = source, .length = length, .causal = options.has("causal"), .seed = seed});
   draw(patterns.problem, panels_of_variants(patterns), false, picture);
   fmt::print("{}: drawn into {}\n", expression.text(), picture);
 }

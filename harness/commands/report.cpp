@@ -169,7 +169,8 @@ const CommandRegistrar registrar([]() -> Command {
       .details =
           "RUN is a folder that holds points.jsonl, or its name below results/. With a budget,\n"
           "--max-error or --memory or both, it ranks what meets the budget by time instead, "
-          "and\nsays why the rest does not. --html writes one page for a browser instead, which needs no "
+          "and\nsays why the rest does not. --html writes one page for a browser instead, which "
+          "needs no "
           "network.",
       .options = {format_option("text, markdown, csv, json or latex"),
                   {"html", "FILE", "writes a page with tables, charts and raw figures instead"},

@@ -71,8 +71,8 @@ void add_series(const Summary& summary, Json& json) {
   }
 }
 
-/// The report as JSON, and what the page needs beside it: to which series a table belongs, memory in
-/// one figure, what to choose.
+/// The report as JSON, and what the page needs beside it: to which series a table belongs, memory
+/// in one figure, what to choose.
 Json report_json(const Summary& summary) {
   Json json = summary_json(summary);
   add_series(summary, json);
@@ -192,12 +192,10 @@ std::string render_page(std::string_view page, const Summary& summary,
   for (const PageContents::Run& run : contents.runs) {
     runs.push_back({{"name", run.name}, {"config", run.config}});
   }
-  const Json data = {{"runs", std::move(runs)},
-                     {"machines", machines_json(summary, contents)},
-                     {"report", report_json(summary)},
-                     {"metrics", metrics_json()},
-                     {"patterns", contents.patterns},
-                     {"records", {{"whole", whole}, {"bytes", whole_bytes}}}};
+  const Json data = {
+      {"runs", std::move(runs)},        {"machines", machines_json(summary, contents)},
+      {"report", report_json(summary)}, {"metrics", metrics_json()},
+      {"patterns", contents.patterns},  {"records", {{"whole", whole}, {"bytes", whole_bytes}}}};
   std::string text(page.substr(0, place));
   text += data_block("report-data", "application/json", json_line(data));
   text += data_block("record-lines", "application/x-ndjson", lines);

@@ -1,6 +1,6 @@
 // Who is ahead, per input and length.
 import { code, h } from './dom.js';
-import { bytes, count, significant } from './format.js';
+import { bytes, count, natural, significant } from './format.js';
 import { variantButton } from './swatch.js';
 
 function choiceLabel(choice) {
@@ -31,11 +31,23 @@ function seriesTable(series, page) {
         table.choices.map((choice) => variantCell(table, choice.variants, page)))))));
 }
 
-/** The control that is as fast and as exact as members of a table, in a sentence each. */
-function controlSentences(series) {
-  return series.tables.flatMap((table) => Object.entries(table.beaten_by_control).map(([control, beaten]) => h('li', {},
-    `n = ${count(table.keys)}, `, h('code', {}, series.name), ': the control ', code(control),
-    ' is at least as fast and as exact as ', beaten.flatMap((name, i) => [i ? ', ' : '', code(name)]), '.')));
+/** [control, what it equals, lengths] of a series: what is the same at several lengths stands once. */
+export function controlsOf(series) {
+  const found = new Map();
+  for (const table of series.tables) {
+    for (const [control, beaten] of Object.entries(table.beaten_by_control)) {
+      const names = [...beaten].sort(natural);
+      const key = JSON.stringify([control, names]);
+      if (!found.has(key)) found.set(key, [control, names, []]);
+      found.get(key)[2].push(table.keys);
+    }
+  }
+  return [...found.values()];
+}
+
+function controlSentence(series, [control, beaten, lengths]) {
+  return h('li', {}, code(series.name), `, n = ${lengths.map(count).join(', ')}: the control `, code(control),
+    ' is at least as fast and as exact as ', beaten.flatMap((name, i) => [i ? ', ' : '', code(name)]), '.');
 }
 
 export function mountSummary(section, page) {
@@ -44,6 +56,6 @@ export function mountSummary(section, page) {
     'fast and as exact, and better in one. Fastest: also what cannot be told from it round by round; errors are medians over heads, ',
     'with two standard errors added where they come from a sample of query rows. Figures are speed-ups over the anchor.'));
   for (const series of page.model.series) section.append(seriesTable(series, page));
-  const sentences = page.model.series.flatMap(controlSentences);
-  if (sentences.length) section.append(h('h3', {}, 'What a control does as well'), h('ul', {}, sentences.slice(0, 60)));
+  const sentences = page.model.series.flatMap((series) => controlsOf(series).map((found) => controlSentence(series, found)));
+  if (sentences.length) section.append(h('h3', {}, 'What a control does as well'), h('ul', {}, sentences));
 }
