@@ -1,13 +1,18 @@
 // What stands in the page: the report of `subquad report --format json`, with some figures more, and
 // the records. Nothing is computed here but which of them belong together.
 
-/** Lines of points.jsonl by the key of their record. */
-export function linesByKey(text) {
-  const lines = new Map();
+import { natural } from './format.js';
+
+/** Records of lines of points.jsonl, and the lines themselves, by key. */
+export function readRecords(text) {
+  const [records, lines] = [new Map(), new Map()];
   for (const line of text.split('\n')) {
-    if (line) lines.set(JSON.parse(line).key, line);
+    if (!line) continue;
+    const record = JSON.parse(line);
+    records.set(record.key, record);
+    lines.set(record.key, line);
   }
-  return lines;
+  return { records, lines };
 }
 
 export const maskOf = (table) => (table.causal ? 'causal' : 'full');
@@ -66,9 +71,8 @@ export function modelOf(data, recordText) {
   });
   const rows = tables.flatMap((table) => table.rows);
   rows.forEach((row, id) => { row.id = id; });
-  const lines = linesByKey(recordText);
+  const { records, lines } = readRecords(recordText);
   const severalMachines = new Set(tables.map((table) => table.machine)).size > 1;
-  const records = new Map();
   return {
     ...data,
     tables,
@@ -77,15 +81,26 @@ export function modelOf(data, recordText) {
     scaling: report.scaling,
     severalMachines,
     lines,
-    /** Parsed when it is asked for; undefined for a key that is not there. */
-    record(key) {
-      if (!records.has(key) && lines.has(key)) records.set(key, JSON.parse(lines.get(key)));
-      return records.get(key);
-    },
+    /** Undefined for a key that is not there. */
+    record: (key) => records.get(key),
   };
 }
 
 /** Records of a row that have figures. */
 export function recordsOf(model, row) {
   return row.seeds.map((seed) => model.record(seed.key)).filter(Boolean);
+}
+
+/** [control, what it equals, lengths] of a series: what is the same at several lengths stands once. */
+export function controlsOf(series) {
+  const found = new Map();
+  for (const table of series.tables) {
+    for (const [control, beaten] of Object.entries(table.beaten_by_control)) {
+      const names = [...beaten].sort(natural);
+      const key = JSON.stringify([control, names]);
+      if (!found.has(key)) found.set(key, [control, names, []]);
+      found.get(key)[2].push(table.keys);
+    }
+  }
+  return [...found.values()];
 }

@@ -57,13 +57,12 @@ function headsTable(record, metrics) {
 
 function seedPart(seed, record, model) {
   const started = record?.rounds.length ? `, measured ${moment(record.rounds[0].unix_time)}` : '';
-  const line = model.lines.get(seed.key);
   return h('section', {}, h('h3', {}, `Seed ${seed.seed}: ${seed.status.replaceAll('_', ' ')}`),
     h('p', { class: 'note' }, 'build ', h('code', {}, seed.build), started, seed.reason && `; ${seed.reason}`),
     h('h4', {}, 'Repeats this point'), commandBlock(seed.command),
     record && [roundsTable(record), headsTable(record, model.metrics),
       h('details', {}, h('summary', {}, model.records.whole ? 'The record' : 'The record, shortened'),
-        h('pre', { class: 'record' }, JSON.stringify(JSON.parse(line), null, 1)))]);
+        h('pre', { class: 'record' }, JSON.stringify(record, null, 1)))]);
 }
 
 export function mountDetails(dialog, page) {

@@ -1,6 +1,7 @@
 // Who is ahead, per input and length.
 import { code, h } from './dom.js';
-import { bytes, count, natural, significant } from './format.js';
+import { bytes, count, significant } from './format.js';
+import { controlsOf } from './data.js';
 import { variantButton } from './swatch.js';
 
 function choiceLabel(choice) {
@@ -29,20 +30,6 @@ function seriesTable(series, page) {
         h('th', { scope: 'row', class: 'figure' }, count(table.keys)),
         variantCell(table, table.rows.filter((row) => row.on_frontier).map((row) => row.variant), page),
         table.choices.map((choice) => variantCell(table, choice.variants, page)))))));
-}
-
-/** [control, what it equals, lengths] of a series: what is the same at several lengths stands once. */
-export function controlsOf(series) {
-  const found = new Map();
-  for (const table of series.tables) {
-    for (const [control, beaten] of Object.entries(table.beaten_by_control)) {
-      const names = [...beaten].sort(natural);
-      const key = JSON.stringify([control, names]);
-      if (!found.has(key)) found.set(key, [control, names, []]);
-      found.get(key)[2].push(table.keys);
-    }
-  }
-  return [...found.values()];
 }
 
 function controlSentence(series, [control, beaten, lengths]) {

@@ -30,18 +30,6 @@ export function frame(holder, option, page) {
   return { chart, draw };
 }
 
-/** 1, 2 and 5 times powers of ten within limits; of a wide axis powers alone. */
-export function decimalTicks({ min, max }) {
-  const steps = max / min < 3000 ? [1, 2, 5] : [1];
-  const ticks = [];
-  for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); ++power) {
-    for (const step of steps) ticks.push(Number(`${step}e${power}`));
-  }
-  const inside = ticks.filter((tick) => tick >= min && tick <= max);
-  const every = Math.ceil(inside.length / 12);
-  return inside.filter((_, i) => i % every === 0);
-}
-
 export function axis(name, now, more = {}) {
   const { axisLabel, ticks, ...rest } = more;
   return {
@@ -50,13 +38,6 @@ export function axis(name, now, more = {}) {
     axisLine: { show: true, lineStyle: { color: now.faint } }, axisTick: { show: false, customValues: ticks },
     splitLine: { lineStyle: { color: now.line } }, minorSplitLine: { show: false }, ...rest,
   };
-}
-
-/** Limits of a logarithmic axis: what is drawn, and some room. */
-export function limits(values, room = 1.25) {
-  const positive = values.filter((value) => value > 0);
-  if (!positive.length) return { min: 0.1, max: 10 };
-  return { min: Math.min(...positive) / room, max: Math.max(...positive) * room };
 }
 
 /** A variant's marker as a symbol of the library. */
@@ -106,17 +87,6 @@ export function tooltip(now, page, content) {
     trigger: 'item', confine: true, backgroundColor: now.back, borderColor: now.faint, textStyle: { color: now.text, fontSize: 13 },
     extraCssText: 'max-width: 32rem; white-space: normal; overflow-wrap: anywhere', formatter: ({ data }) => (data?.row === undefined ? '' : content(page.model.rows[data.row], data)),
   };
-}
-
-/** Places in the order of the wanted ones, at least `gap` apart, within limits where there is room. */
-export function spread(wanted, gap, low, high) {
-  const order = wanted.map((_, i) => i).sort((a, b) => wanted[a] - wanted[b]);
-  const places = [];
-  order.forEach((i, k) => { places[i] = Math.max(wanted[i], k ? places[order[k - 1]] + gap : low); });
-  for (let k = order.length - 1; k >= 0; --k) {
-    places[order[k]] = Math.min(places[order[k]], k + 1 < order.length ? places[order[k + 1]] - gap : high);
-  }
-  return places;
 }
 
 /** A long expression cut for a label; the whole stands in lists, tooltips and details. */

@@ -3,7 +3,8 @@ import { h } from '../dom.js';
 import { count, significant } from '../format.js';
 import { recordsOf } from '../data.js';
 import { colourOf } from '../looks.js';
-import { axis, cut, decimalTicks, frame, limits, tip, tooltip } from './base.js';
+import { axis, cut, frame, tip, tooltip } from './base.js';
+import { decimalTicks, limits } from './places.js';
 
 const MOST_LINES = 80;
 const MOST_POINTS = 64; // of a line; more is a bar of ink

@@ -3,25 +3,12 @@ import { columnOf } from '../columns.js';
 import { h, replaceChildren, select } from '../dom.js';
 import { count } from '../format.js';
 import { colourOf } from '../looks.js';
-import { axis, cut, decimalTicks, frame, intervals, limits, spread, symbolOf, tip, tooltip } from './base.js';
+import { axis, cut, frame, intervals, symbolOf, tip, tooltip } from './base.js';
 import { fillList } from './list.js';
+import { curvesOf, decimalTicks, limits, spread } from './places.js';
 
 const MOST_CURVES = 60; // more cannot be told apart
 const quantities = ['time_ns', 'speed_up', 'memory_bytes', 'scratch_bytes', 'state_bytes', 'parameter_bytes', 'relative_error', 'dropped_mass'];
-
-/** Curves of a series: per variant its rows by increasing length, where they have a figure to draw. */
-export function curvesOf(series, column) {
-  const curves = new Map();
-  for (const table of series.tables) {
-    for (const row of table.rows) {
-      if (row.status !== 'ok' || !(column.value(row) > 0)) continue;
-      if (column.key === 'relative_error' && row.target === 'exact') continue; // rounding
-      if (!curves.has(row.variant)) curves.set(row.variant, []);
-      curves.get(row.variant).push(row);
-    }
-  }
-  return curves;
-}
 
 function curve(variant, rows, column, now, page) {
   const look = page.looks.get(variant);

@@ -3,52 +3,14 @@ import { columnOf, columns } from '../columns.js';
 import { h, replaceChildren, select } from '../dom.js';
 import { count } from '../format.js';
 import { colourOf } from '../looks.js';
-import { axis, cut, decimalTicks, frame, intervals, limits, symbolOf, tip, tooltip } from './base.js';
+import { axis, cut, frame, intervals, symbolOf, tip, tooltip } from './base.js';
 import { fillList } from './list.js';
-
-const errors = ['relative_error'];
-const times = ['time_ns', 'speed_up'];
-const sizes = { equal: 11, least: 7, most: 28 };
-
-/** Diameter whose square, beyond that of the least, grows with the logarithm of memory. */
-export function diameterOf(bytes, [least, most]) {
-  if (!(bytes > 0)) return sizes.least;
-  const share = most > least ? (Math.log(bytes) - Math.log(least)) / (Math.log(most) - Math.log(least)) : 0;
-  return Math.sqrt(sizes.least ** 2 + share * (sizes.most ** 2 - sizes.least ** 2));
-}
-
-/** Exact attention has no error but rounding, which would take most of an axis. */
-const isRounding = (row, column) => errors.includes(column.key) && row.target === 'exact';
-
-/** Limits and ticks for what has more than rounding, and the edge, where rounding stands. */
-function axisOf(rows, column) {
-  const drawn = rows.filter((row) => !isRounding(row, column));
-  const values = [column.value, column.low, column.high].filter(Boolean).flatMap((get) => drawn.map(get));
-  const inner = limits(values, 1.4);
-  const ticks = decimalTicks(inner);
-  if (drawn.length === rows.length) return { ...inner, ticks };
-  return { edge: inner.min, min: inner.min / (inner.max / inner.min) ** 0.06, max: inner.max, ticks: [inner.min, ...ticks.slice(1)] };
-}
-
-/** Rows that have both figures, and where they stand. Rounding stands at the edge, `edge` of an axis. */
-export function placed(rows, x, y) {
-  const good = rows.filter((row) => row.status === 'ok' && x.value(row) > 0 && y.value(row) > 0);
-  const [ofX, ofY] = [x, y].map((column) => axisOf(good, column));
-  const place = (row, column, of) => (isRounding(row, column) ? of.edge : column.value(row));
-  return { points: good.map((row) => ({ row, x: place(row, x, ofX), y: place(row, y, ofY) })), x: ofX, y: ofY };
-}
-
-/** Corners of the frontier's staircase, by increasing x; none where the axes are not its own. */
-export function staircase(points, x, y) {
-  const pair = [[x.key, y.key], [y.key, x.key]];
-  if (!pair.some(([one, other]) => errors.includes(one) && times.includes(other))) return [];
-  return points.filter((point) => point.row.on_frontier).sort((a, b) => a.x - b.x || a.y - b.y).map((point) => [point.x, point.y]);
-}
+import { diameterOf, isError, isRounding, placed, sizes, staircase } from './places.js';
 
 function option(state, now, page) {
   const { points, x, y } = state.placed;
   const memory = points.map((point) => point.row.memory_bytes).filter((bytes) => bytes > 0);
-  const range = [Math.min(...memory), Math.max(...memory)];
+  const range = memory.reduce(([least, most], bytes) => [Math.min(least, bytes), Math.max(most, bytes)], [Infinity, 0]);
   const bound = (row, column, which) => (isRounding(row, column) ? null : column[which]?.(row) ?? null);
   const data = points.map((point) => {
     const look = page.looks.get(point.row.variant);
@@ -62,7 +24,7 @@ function option(state, now, page) {
     formatter: (event) => cut(page.model.rows[event.data.row].variant) };
   const show = (column, { edge }) => ({ axisLabel: { formatter: (value) => (value === edge ? 'exact' : column.show(value)) } });
   const distance = state.group === 'operations' ? 'distance from dense (other operations)' : null;
-  const name = (column) => (distance && errors.includes(column.key) ? distance : column.axis);
+  const name = (column) => (distance && isError(column) ? distance : column.axis);
   return {
     grid: { left: 76, right: 24, top: 16, bottom: 52 },
     xAxis: axis(name(state.x), now, { ...x, edge: undefined, nameGap: 30, ...show(state.x, x) }),
