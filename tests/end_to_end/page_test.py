@@ -12,12 +12,12 @@ import sys
 import tempfile
 import unittest
 
+from many_points import many_points, records_of, write_run
 from support import SOURCE, run
 
 sys.path.insert(0, os.path.join(SOURCE, "plots"))
 import common  # noqa: E402  the looks of figures
 
-RECORDED = pathlib.Path(SOURCE, "results", "recorded")
 WITH_PAGE = os.environ.get("SUBQUAD_PAGE") == "ON"
 SANITIZED = os.environ.get("SUBQUAD_SANITIZED") == "1"
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "%": 0.01, "": 1}
@@ -28,11 +28,6 @@ ROWS = """[...document.querySelectorAll('#figures tbody tr')].map((line) => ({
         text: cell.firstElementChild ? [...cell.childNodes][0].textContent : cell.textContent,
         whole: cell.textContent}]))}))"""
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\u2028&amp;{a|b}"
-
-
-def records_of(run_name):
-    lines = (RECORDED / run_name / "points.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def expected(record):
@@ -106,7 +101,7 @@ class PageCase(unittest.TestCase):
 class PageFigures(PageCase):
     def setUp(self):
         self.path = self.open("quickstart")
-        self.records = records_of("quickstart")
+        self.records = records_of(SOURCE, "quickstart")
 
     def test_table_holds_the_figures_of_the_records(self):
         rows = self.rows()
@@ -249,10 +244,7 @@ class PageFigures(PageCase):
 
 class PageSafety(PageCase):
     def write_run(self, records):
-        folder = tempfile.mkdtemp(dir=self.folder.name)
-        with open(os.path.join(folder, "points.jsonl"), "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
-        return folder
+        return write_run(tempfile.mkdtemp(dir=self.folder.name), records)
 
     def test_recorded_runs_are_small_quiet_and_ask_for_nothing(self):
         for name in ("quickstart", "linear_scaling", "patterns", "decode", "million"):
@@ -263,7 +255,7 @@ class PageSafety(PageCase):
                 self.assert_quiet(path)
 
     def test_text_of_records_stays_text(self):
-        records = [r for r in records_of("quickstart") if r["problem"]["keys"] == 512]
+        records = [r for r in records_of(SOURCE, "quickstart") if r["problem"]["keys"] == 512]
         for record in records:
             if record["family"] in ("lsh", "linear"):
                 record["variant"] = record["resolved"] = record["family"] = EVIL + record["variant"]
@@ -295,7 +287,7 @@ class PageSafety(PageCase):
         self.assertEqual(self.browser.ask("fetch('data:text/plain,1').then(() => 'answered', () => 'stopped')"), "stopped")
 
     def test_patterns_are_drawn_and_what_cannot_be_is_named(self):
-        record = next(r for r in records_of("quickstart") if r["family"] == "local")
+        record = next(r for r in records_of(SOURCE, "quickstart") if r["family"] == "local")
         foreign = dict(record, variant="nobody_has_this(radius=1)", key="0" * 16, anchor=False)
         self.open(self.write_run([record, foreign]))
         self.assertEqual(self.browser.ask("[...document.querySelectorAll('#patterns figcaption code')].map((one) => one.textContent)"),
@@ -308,19 +300,7 @@ class PageSafety(PageCase):
         self.assertEqual([i for i, seen in enumerate(middle) if seen], list(range(64 - 16, 64 + 16 + 1)))
 
     def test_five_thousand_points(self):
-        base = [r for r in records_of("quickstart") if r["input"] == "gaussian" and r["problem"]["keys"] == 512]
-        records = [r for r in base if r["anchor"]]
-        others = [r for r in base if r["target"] == "restriction"]
-        for i in range(5000 - len(records)):
-            record = json.loads(json.dumps(others[i % len(others)]))
-            record["variant"] = f"{record['family']}(number={i})"
-            record["key"] = f"{i:016x}"
-            scale = 1 + i / 5000
-            for one in record["rounds"]:
-                one["time_ns"] *= scale
-            record["error"]["relative_error"] = [value / scale for value in record["error"]["relative_error"]]
-            records.append(record)
-        path = self.open(self.write_run(records))
+        path = self.open(self.write_run(many_points(SOURCE, 5000)))
         self.assertIn("5000 of 5000 rows", self.browser.ask("document.querySelector('#figures [role=status]').textContent"))
         # All but the anchor's have an error; that stands at the edge.
         self.assertEqual(self.browser.ask("document.querySelector('#tradeoff-chart').chart.getOption().series[2].data.length"), 5000)

@@ -80,6 +80,7 @@ function main() {
     else if (id !== 'method') section.remove();
   }
   if (model.rows.length) page.choose(page.chosen.series, page.chosen.table);
+  performance.mark('drawn');
   document.documentElement.dataset.drawn = 'yes';
 }
 
