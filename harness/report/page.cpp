@@ -102,21 +102,25 @@ std::vector<const Record*> records_of(const Summary& summary) {
 }
 
 /// Of a record what the page itself draws.
-nlohmann::json shortened(nlohmann::json record) {
-  for (const char* field : {"error_deviation", "target_error_deviation", "attention_figures",
-                            "target_error", "draws", "input_provenance", "pinned_to"}) {
-    record.erase(field);
+nlohmann::json shortened(const nlohmann::json& record) {
+  nlohmann::json kept;
+  for (const char* field : {"key", "experiment", "build", "direction", "seed", "threads", "batch",
+                            "heads", "sampled", "reference_rows"}) {
+    kept[field] = record.at(field);
   }
-  nlohmann::json& error = record["error"];
-  nlohmann::json headline = nlohmann::json::object();
-  const std::string key(kHeadlineMetric);
-  if (error.contains(key)) headline[key] = error[key];
-  error = std::move(headline);
-  for (nlohmann::json& round : record["rounds"]) {
-    round.erase("call_ns");
-    round.erase("cpu_ns");
+  const std::string headline(kHeadlineMetric);
+  kept["error"] = nlohmann::json::object();
+  if (record.at("error").contains(headline)) {
+    kept["error"][headline] = record.at("error").at(headline);
   }
-  return record;
+  kept["rounds"] = nlohmann::json::array();
+  for (const nlohmann::json& round : record.at("rounds")) {
+    nlohmann::json& one = kept["rounds"].emplace_back();
+    for (const char* field : {"round", "time_ns", "anchor_ns", "iterations", "unix_time"}) {
+      one[field] = round.at(field);
+    }
+  }
+  return kept;
 }
 
 /// One record a line, as in points.jsonl.

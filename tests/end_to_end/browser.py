@@ -124,6 +124,15 @@ class Browser:
                 raise BrowserError(f"{method}: {answer['error'].get('message')}")
             return answer["result"]
 
+    def processor_seconds(self):
+        """What the processes that draw pages have used."""
+        session, self._session = self._session, None
+        try:
+            processes = self.call("SystemInfo.getProcessInfo")["processInfo"]
+        finally:
+            self._session = session
+        return sum(process["cpuTime"] for process in processes if process["type"] == "renderer")
+
     # ---- what a reader does -----------------------------------------------------------------------
 
     def open(self, path):
