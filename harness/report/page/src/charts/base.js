@@ -22,6 +22,8 @@ export function frame(holder, option, page) {
   const draw = () => chart.setOption({ animation: false, textStyle: { fontFamily: FONT }, ...option(theme()) }, { notMerge: true });
   chart.on('click', (event) => { if (event.data?.row !== undefined) page.open(page.model.rows[event.data.row]); });
   new ResizeObserver(() => {
+    // It reports the first size too, which the chart has been drawn at.
+    if (chart.getWidth() === holder.clientWidth && chart.getHeight() === holder.clientHeight) return;
     chart.resize();
     draw();
   }).observe(holder);
