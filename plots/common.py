@@ -228,17 +228,15 @@ def panels_of(rows):
 
 # ---- looks -------------------------------------------------------------------------------------
 
-# Okabe and Ito's colours without yellow, and a wine red: any two differ by at least 16 in CIE Lab
-# for normal, protan, deutan and tritan sight.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#882255"]
-# Pairs of them that some reader may take for one another.
-SIMILAR = [(0, 2), (0, 5), (1, 3), (1, 5), (2, 4), (2, 5), (2, 6), (4, 5)]
-MARKERS = ["o", "s", "^", "v", "D", "P", "X", "*", "<", ">"]
-LINES = ["-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (2, 1))]
-FILLS = ["full", "none", "left", "top", "right", "bottom"]
-GREY = "#8a8a8a"
-# Chosen so that the families known when it was chosen never share a look.
-SALT = 378036
+# Shared with the report page. Colours are Okabe and Ito's without yellow, and a wine red: any two
+# differ by at least 16 in CIE Lab for normal, protan, deutan and tritan sight. `similar` are pairs of
+# them that some reader may take for one another. `salt` was chosen so that the families known when it
+# was chosen never share a look.
+LOOKS = json.loads(pathlib.Path(__file__).with_name("looks.json").read_text(encoding="utf-8"))
+COLOURS, MARKERS, FILLS = LOOKS["colours"], LOOKS["markers"], LOOKS["fills"]
+SIMILAR = [tuple(pair) for pair in LOOKS["similar"]]
+LINES = [(0, tuple(dashes)) if dashes else "-" for dashes in LOOKS["lines"]]
+GREY, SALT = LOOKS["grey"], LOOKS["salt"]
 
 
 def family_look(family):
@@ -246,7 +244,9 @@ def family_look(family):
     looks the same in every figure of every run."""
     digest = hashlib.md5(f"{SALT}:{family}".encode()).digest()
     number = int.from_bytes(digest[:8], "big")
-    return number % 7, number // 7 % 10, number // 70 % 4
+    colours, markers = len(COLOURS), len(MARKERS)
+    return (number % colours, number // colours % markers,
+            number // (colours * markers) % len(LINES))
 
 
 class Looks:

@@ -7,10 +7,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "inputs/input.h"
+#include "commands/attention_patterns.h"
 #include "layers/call_inputs.h"
 #include "layers/executor.h"
-#include "measuring/fitting.h"
 #include "report/figures.h"
 #include "subquad/error.h"
 
@@ -24,22 +23,6 @@ constexpr Index kDefaultLength = 48;
 /// More would be less than a pixel each.
 constexpr Index kMostKeys = 1024;
 constexpr Index kMostHeads = 32;
-/// Neighbours that are alike, as in text: what hashing and clustering look for is there.
-constexpr const char* kDefaultInput = "smooth(correlation=0.8)";
-constexpr Index kDim = 32;
-
-/// What a query does not look at is exactly 0; a variant that leaves out keys is drawn by that.
-bool leaves_out_keys(const Variant& variant, const Problem& problem) {
-  switch (variant.target(problem)) {
-    case Target::restriction:
-    case Target::oracle:
-      return true;
-    case Target::control:
-      return variant.gives_log_sum_exp();
-    default:
-      return false;
-  }
-}
 
 Json matrix_rows(const std::vector<double>& weights, const Problem& problem, bool seen_only) {
   Json rows = Json::array();
@@ -58,27 +41,12 @@ Json matrix_rows(const std::vector<double>& weights, const Problem& problem, boo
   return rows;
 }
 
-void require_weights(const Layer& layer) {
-  for (Index call = 0; call < layer.distinct(); ++call) {
-    const std::string& name = layer.variant_name(call);
-    if (Catalogue::instance().find(name).registration->powers.weights) continue;
-    throw Error(
-        fmt::format("--picture: {} has no attention matrix to draw: its output is no "
-                    "weighted sum of values per query",
-                    name));
-  }
-}
-
-/// The matrix of each variant of the layer, on the first head that it serves.
-Json panels_of_variants(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors) {
+Json panels_of_variants(const AttentionPatterns& patterns) {
   Json panels = Json::array();
-  const std::vector<std::string> titles = layer.members();
-  for (Index call = 0; call < layer.distinct(); ++call) {
-    const bool seen_only = leaves_out_keys(layer.variant(call), layer.problem());
-    panels.push_back({{"title", titles[static_cast<std::size_t>(call)]},
-                      {"kind", seen_only ? "keys" : "weights"},
-                      {"rows", matrix_rows(reference_weights(layer, input, tensors, 0, call),
-                                           layer.problem(), seen_only)}});
+  for (const AttentionPatterns::Panel& panel : patterns.panels) {
+    panels.push_back({{"title", panel.title},
+                      {"kind", panel.seen_only ? "keys" : "weights"},
+                      {"rows", matrix_rows(panel.weights, patterns.problem, panel.seen_only)}});
   }
   return panels;
 }
@@ -150,7 +118,7 @@ std::vector<OptionSpec> picture_options(std::vector<OptionSpec> options) {
       {"length", "N", fmt::format("of the picture: queries and keys (default {})", kDefaultLength)},
       {"causal", "", "of the picture: a query sees only itself and what is before it"},
       {"input", "EXPRESSION",
-       fmt::format("of the picture: where Q, K, V come from (default {})", kDefaultInput)},
+       fmt::format("of the picture: where Q, K, V come from (default {})", kPatternInput)},
       {"seed", "N", "of the picture: seed of inputs and drawn tensors (default 0)"}};
   options.insert(options.end(), std::begin(own), std::end(own));
   return options;
@@ -161,35 +129,12 @@ void draw_picture(const Expression& expression, const ParsedOptions& options) {
   require_picture_name(picture);
   const Index length = options.integer("length", kDefaultLength, 1, kMostKeys);
   const auto seed = static_cast<std::uint64_t>(options.integer("seed", 0, 0, Index{1} << 62));
-  const Expression inner = TensorSource::of(expression).layer;
-  const Index listed = inner.name == "heads" ? static_cast<Index>(inner.arguments.size()) : 1;
-  const Expression source = parse_expression(options.has("input") ? options.require("input").text
-                                                                  : std::string(kDefaultInput));
-  const InputRequest request{.batch = 1,
-                             .heads = std::max<Index>(1, listed),
-                             .key_heads = std::max<Index>(1, listed),
-                             .queries = length,
-                             .keys = length,
-                             .dim = kDim,
-                             .value_dim = kDim,
-                             .seed = seed};
-  const LayerInput input = make_input(source, request);
-  const Layer layer(expression,
-                    {.queries = input.queries,
-                     .keys = input.keys,
-                     .dim = input.dim,
-                     .value_dim = input.value_dim,
-                     .causal = options.has("causal")},
-                    input.heads);
-  const std::string reason = layer.refuses();
-  if (!reason.empty()) throw Error(expression.text() + " refuses: " + reason);
-  require_weights(layer);
-  const std::unique_ptr<DrawnTensors> tensors = TensorMaker(layer, source, request).make(seed);
-  Executor executor(layer, input, *tensors, 1);
-  LayerOutput output;
-  executor.run(output);  // for the choices that it makes
-
-  draw(layer.problem(), panels_of_variants(layer, input, *tensors), false, picture);
+  const std::string source =
+      options.has("input") ? options.require("input").text : std::string(kPatternInput);
+  const AttentionPatterns patterns = attention_patterns(
+      expression,
+      {.input = source, .length = length, .causal = options.has("causal"), .seed = seed});
+  draw(patterns.problem, panels_of_variants(patterns), false, picture);
   fmt::print("{}: drawn into {}\n", expression.text(), picture);
 }
 

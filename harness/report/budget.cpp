@@ -44,11 +44,6 @@ std::optional<double> error_at_most(const Row& row) {
   return median(std::move(seeds));
 }
 
-double memory_of(const Row& row) {
-  return row.scratch_bytes.value_or(0) + row.state_bytes.value_or(0) +
-         row.parameter_bytes.value_or(0);
-}
-
 /// Every criterion that the row misses; empty if it meets the budget.
 std::string misses_of(const Row& row, const BudgetResult::Place& place, const Budget& budget) {
   if (row.status != Status::ok) return words(row.status);
@@ -99,10 +94,15 @@ void rank(std::vector<BudgetResult::Place>& places, const std::vector<Row>& rows
 
 }  // namespace
 
+double memory_bytes(const Row& row) {
+  return row.scratch_bytes.value_or(0) + row.state_bytes.value_or(0) +
+         row.parameter_bytes.value_or(0);
+}
+
 BudgetResult judge(const std::vector<Row>& rows, const Budget& budget) {
   BudgetResult result;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const BudgetResult::Place place{i, 0, error_at_most(rows[i]), memory_of(rows[i])};
+    const BudgetResult::Place place{i, 0, error_at_most(rows[i]), memory_bytes(rows[i])};
     if (const std::string reason = misses_of(rows[i], place, budget); !reason.empty()) {
       result.misses.push_back({i, reason});
     } else {

@@ -25,6 +25,8 @@ struct BudgetResult {
   std::vector<Place> places;  ///< by rank, then by time
   std::vector<Miss> misses;   ///< in the order of the table
 };
+/// What a budget counts: scratch, heap, state and parameters.
+double memory_bytes(const Row& row);
 BudgetResult judge(const std::vector<Row>& rows, const Budget& budget);
 
 }  // namespace subquad

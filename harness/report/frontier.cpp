@@ -8,11 +8,6 @@
 namespace subquad {
 namespace {
 
-bool is_member(const Row& row) {
-  const std::string& target = row.first().target;
-  return target == "exact" || target == "estimator" || target == "restriction";
-}
-
 /// Rounding is no loss: exact attention has error 0.
 std::optional<Tradeoff> tradeoff_of(const Row& row, double time) {
   if (row.first().target == "exact") return Tradeoff{time, 0};
@@ -37,7 +32,7 @@ void add_hypervolumes(const std::vector<Row>& rows, Frontier& frontier) {
   bool approximates = false;
   for (const Row& row : rows) {
     const std::optional<Tradeoff> tradeoff = relative_tradeoff_of(row);
-    if (!is_member(row) || !tradeoff) continue;
+    if (!approximates_dense(row) || !tradeoff) continue;
     approximates = approximates || row.first().target != "exact";
     all.push_back(*tradeoff);
     by_family[row.first().family].push_back(*tradeoff);
@@ -50,6 +45,11 @@ void add_hypervolumes(const std::vector<Row>& rows, Frontier& frontier) {
 }
 
 }  // namespace
+
+bool approximates_dense(const Row& row) {
+  const std::string& target = row.first().target;
+  return target == "exact" || target == "estimator" || target == "restriction";
+}
 
 bool beats(const Tradeoff& one, const Tradeoff& other) {
   return one.time <= other.time && one.error <= other.error &&
@@ -75,12 +75,12 @@ Frontier find_frontier(const std::vector<Row>& rows) {
   frontier.unbeaten.resize(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::optional<Tradeoff> own = tradeoff_of(rows[i]);
-    if (!is_member(rows[i]) || !own) continue;
+    if (!approximates_dense(rows[i]) || !own) continue;
     frontier.unbeaten[i] = true;
     for (const Row& other : rows) {
       const std::optional<Tradeoff> its = tradeoff_of(other);
       if (!its || !beats(*its, *own)) continue;
-      if (is_member(other)) frontier.unbeaten[i] = false;
+      if (approximates_dense(other)) frontier.unbeaten[i] = false;
       if (other.first().target == "control") {
         frontier.beaten_by_control[other.first().variant].push_back(rows[i].first().variant);
       }

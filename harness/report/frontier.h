@@ -20,6 +20,8 @@ struct Frontier {
   /// Controls, and the members that are no faster and no more exact than them.
   std::map<std::string, std::vector<std::string>> beaten_by_control;
 };
+/// Whether it approximates dense attention: exact, estimator or restriction.
+bool approximates_dense(const Row& row);
 Frontier find_frontier(const std::vector<Row>& rows);
 
 /// A method's cost and loss, less of either being better.

@@ -201,7 +201,7 @@ Json to_json(const Series& series) {
 
 }  // namespace
 
-std::string render_json(const Summary& summary) {
+Json summary_json(const Summary& summary) {
   Json tables = Json::array();
   for (const Table& table : summary.tables) tables.push_back(to_json(table));
   Json scaling = Json::array();
@@ -214,8 +214,12 @@ std::string render_json(const Summary& summary) {
     json["budget"] = {{"max_relative_error", to_json(budget->max_error)},
                       {"memory_bytes", to_json(budget->memory_bytes)}};
   }
+  return json;
+}
+
+std::string render_json(const Summary& summary) {
   // A path given on the command line need not be UTF-8.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return summary_json(summary).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace subquad

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ std::string render_csv(const Summary& summary);
 /// Sections as `render_text` draws them, below sentences on the whole.
 std::string render_text(const std::vector<std::string>& notices,
                         const std::vector<Section>& sections);
+/// What `render_json` prints.
+nlohmann::ordered_json summary_json(const Summary& summary);
 
 /// Numbers of notes, as in "[1,3]" without the brackets.
 std::string join_numbers(const std::vector<int>& numbers);

@@ -1,5 +1,7 @@
 #include "report/scaling.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -153,6 +155,28 @@ Exponent exponent_of(const std::vector<std::pair<Index, double>>& points) {
     exponent.last_step = {point.first, longest.first, power_between(point, longest)};
   }
   return exponent;
+}
+
+std::string crossover_text(const Crossover& crossover) {
+  using State = Crossover::State;
+  const Index first = crossover.lengths.front().first, last = crossover.lengths.back().first;
+  switch (crossover.state) {
+    case State::faster:
+      return fmt::format("everywhere, from {}", first);
+    case State::slower:
+      return fmt::format("nowhere, up to {}", last);
+    case State::between:
+      return fmt::format("between {} and {}", *crossover.slower_until, *crossover.faster_from);
+    case State::faster_later:
+      return fmt::format("from {}; undecided before", *crossover.faster_from);
+    case State::slower_at_first:
+      return fmt::format("not up to {}; undecided after", *crossover.slower_until);
+    case State::slower_at_last:
+      return fmt::format("not from {} on", *crossover.slower_from);
+    case State::undecided:
+      return fmt::format("undecided, {} to {}", first, last);
+  }
+  throw std::logic_error("crossover without a state");
 }
 
 std::vector<std::vector<const Table*>> tables_over_lengths(const std::vector<Table>& tables) {

@@ -43,6 +43,9 @@ struct Crossover {
 };
 const char* to_string(Crossover::State state);
 
+/// As tables say it: "between 512 and 1024", "everywhere, from 512".
+std::string crossover_text(const Crossover& crossover);
+
 /// From (length, side of the speed-up) in increasing order of lengths; not empty.
 Crossover crossover_of(std::vector<std::pair<Index, Side>> lengths);
 

@@ -30,27 +30,7 @@ std::string last_step_cell(const std::optional<Exponent>& exponent) {
 }
 
 std::string crossover_cell(const Trend& trend) {
-  using State = Crossover::State;
-  if (!trend.crossover) return kNoFigure;
-  const Crossover& crossover = *trend.crossover;
-  const Index first = crossover.lengths.front().first, last = crossover.lengths.back().first;
-  switch (crossover.state) {
-    case State::faster:
-      return fmt::format("everywhere, from {}", first);
-    case State::slower:
-      return fmt::format("nowhere, up to {}", last);
-    case State::between:
-      return fmt::format("between {} and {}", *crossover.slower_until, *crossover.faster_from);
-    case State::faster_later:
-      return fmt::format("from {}; undecided before", *crossover.faster_from);
-    case State::slower_at_first:
-      return fmt::format("not up to {}; undecided after", *crossover.slower_until);
-    case State::slower_at_last:
-      return fmt::format("not from {} on", *crossover.slower_from);
-    case State::undecided:
-      return fmt::format("undecided, {} to {}", first, last);
-  }
-  return kNoFigure;
+  return trend.crossover ? crossover_text(*trend.crossover) : kNoFigure;
 }
 
 Grid make_grid(const Series& series, const Summary& summary) {
