@@ -29,30 +29,6 @@ std::string last_step_cell(const std::optional<Exponent>& exponent) {
   return exponent_cell(Exponent{exponent->last_step->value, std::nullopt, std::nullopt});
 }
 
-std::string crossover_cell(const Trend& trend) {
-  using State = Crossover::State;
-  if (!trend.crossover) return kNoFigure;
-  const Crossover& crossover = *trend.crossover;
-  const Index first = crossover.lengths.front().first, last = crossover.lengths.back().first;
-  switch (crossover.state) {
-    case State::faster:
-      return fmt::format("everywhere, from {}", first);
-    case State::slower:
-      return fmt::format("nowhere, up to {}", last);
-    case State::between:
-      return fmt::format("between {} and {}", *crossover.slower_until, *crossover.faster_from);
-    case State::faster_later:
-      return fmt::format("from {}; undecided before", *crossover.faster_from);
-    case State::slower_at_first:
-      return fmt::format("not up to {}; undecided after", *crossover.slower_until);
-    case State::slower_at_last:
-      return fmt::format("not from {} on", *crossover.slower_from);
-    case State::undecided:
-      return fmt::format("undecided, {} to {}", first, last);
-  }
-  return kNoFigure;
-}
-
 Grid make_grid(const Series& series, const Summary& summary) {
   Record shape = *series.record;
   // Where the queries are the last of the keys their place grows with the length.
@@ -76,7 +52,8 @@ Grid make_grid(const Series& series, const Summary& summary) {
                   counted_cell(trend.work),    last_step_cell(trend.work),
                   exponent_cell(trend.memory), last_step_cell(trend.memory)};
     if (parameters) line.cells.push_back(counted_cell(trend.parameters));
-    if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));
+    if (!series.anchor.empty())
+      line.cells.push_back(trend.crossover ? crossover_text(*trend.crossover) : kNoFigure);
     // Of the yardstick itself everybody knows.
     if (trend.is_quadratic() && trend.record->target != to_string(Target::exact)) {
       line.notes.push_back(note_number(
