@@ -343,7 +343,7 @@ class Figures(unittest.TestCase):
 
     def test_nothing_else_is_there(self):
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()),
-                         sorted(f"{name}.{kind}" for name in self.NAMES for kind in ("png", "svg")))
+                         sorted(f"{name}.{kind}" for name in self.NAMES for kind in ("pdf", "png", "svg")))
 
     def test_pictures_show_the_curves(self):
         # The synthetic run's families have six colours among them, and dense is black; `mean`, which
