@@ -44,6 +44,9 @@ def draw_panel(axes, found, looks):
     axes.set_xlim(points["share"].min() / 1.4, max(1, points["share"].max()) * 1.1)
     axes.set_ylim(points["error"].min() / 1.4, points["error"].max() * 1.4)
     axes.axvline(1, color="black", linewidth=1, zorder=1)
+    low, high = points["error"].min(), points["error"].max()
+    axes.yaxis.set_major_locator(common.matplotlib.ticker.LogLocator(
+        subs=(1, 2, 5) if high < 300 * low else (1,)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(common.matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:g}"))
         axis.set_minor_formatter(common.matplotlib.ticker.NullFormatter())

@@ -336,7 +336,7 @@ class Records(unittest.TestCase):
 @unittest.skipUnless("SUBQUAD_FIGURES" in os.environ, "no figures were drawn")
 class Figures(unittest.TestCase):
     OF_ALL = ["time_vs_length", "memory_vs_length", "error_vs_time"]
-    NAMES = OF_ALL + ["error_vs_budget"]
+    NAMES = OF_ALL + ["error_vs_budget", "crossover_brackets", "frontier_vs_length"]
 
     def setUp(self):
         self.folder = pathlib.Path(os.environ["SUBQUAD_FIGURES"])
