@@ -29,12 +29,13 @@ def question_of(config):
 
 
 def page_of(name, source):
-    """The page that an experiment is about: docs/NAME.md, or else the first that names its config."""
+    """The page that reads an experiment: docs/NAME.md, or else the first, README.md before all, that
+    names its config; nothing where none does."""
     own = source / "docs" / f"{name}.md"
-    others = sorted(page for page in (source / "docs").glob("*.md") if page.stem != EXPERIMENTS)
-    for page in [own] if own.exists() else others:
-        if own.exists() or re.search(rf"\b{name}\.cfg\b", page.read_text(encoding="utf-8")):
-            return f"[{page.name}]({page.name})"
+    others = [page for page in pages_of(source) if page.stem != EXPERIMENTS and page != own]
+    for page in ([own] if own.exists() else []) + others:
+        if re.search(rf"\b{name}\.cfg\b", page.read_text(encoding="utf-8")):
+            return f"[{page.name}]({os.path.relpath(page, source / 'docs')})"
     return ""
 
 
