@@ -57,7 +57,7 @@ def draw_panel(axes, found, looks):
                   label=f"n = {n}")
         for row in rows.itertuples():
             axes.plot([row.share], [row.error], zorder=3, **(looks(row.variant) | {"linestyle": "none"}))
-    axes.legend(fontsize=7.5, loc="lower left", frameon=False)
+    axes.legend(fontsize=7.5, loc="best", frameon=False)
     # A variant that is on several frontiers is named at the longest.
     last = points.drop_duplicates("variant", keep="last")
     ends = [(row.variant, (row.share, row.error)) for row in last.itertuples()]

@@ -134,7 +134,7 @@ class Precision(unittest.TestCase):
         self.assertEqual(precision.names_of(found), ["dense"])
         axes, = precision.strips.draw_figure([("t", found)], precision.draw_panel,
                                              common.Looks(rows), "", "", precision.names_of).axes
-        self.assertEqual([text.get_text() for text in axes.texts], ["bf16: 2.00 x as fast"])
+        self.assertEqual([text.get_text() for text in axes.texts], ["bf16 2.00 x as fast"])
         self.assertIn([1e-7, 1e-3], [list(line.get_xdata()) for line in axes.get_lines()])
 
 
