@@ -2,11 +2,19 @@
 """Every figure of a run, in one process."""
 
 import common
+import crossover_brackets
+import equal_budget
 import error_by_head
+import error_distribution
 import error_vs_budget
+import error_vs_length
+import error_vs_property
 import error_vs_time
+import frontier_vs_length
 import memory_vs_length
+import precision
 import state_vs_context
+import threads_scaling
 import time_vs_length
 import token_time_vs_context
 
@@ -14,13 +22,16 @@ import token_time_vs_context
 def draw(frame, out, _=None):
     # Points measured for their memory alone have no times to draw.
     timed = frame[frame["time"] > 0]["direction"].unique()
-    figures = [memory_vs_length, state_vs_context, error_vs_budget]
+    # Those that draw nothing where a run has nothing for them.
+    figures = [memory_vs_length, state_vs_context, error_vs_budget, equal_budget, precision,
+               error_vs_property, threads_scaling]
     if "forward" in timed:
-        figures += [time_vs_length, error_vs_time]
+        figures += [time_vs_length, error_vs_time, crossover_brackets, frontier_vs_length]
     # What is not about time or budgets is about errors alone.
-    if not len(timed) and not any(error_vs_budget.has_budgets(rows)
-                                  for _, _, rows in common.figure_groups(frame)):
-        figures += [error_by_head]
+    if not len(timed):
+        figures += [error_vs_length]
+        if not any(error_vs_budget.has_budgets(rows) for _, _, rows in common.figure_groups(frame)):
+            figures += [error_by_head, error_distribution]
     if "decode" in timed:
         figures += [token_time_vs_context]
     return [path for figure in figures for path in figure.draw(frame, out)]

@@ -21,7 +21,9 @@ try:
     matplotlib.use("Agg")
     import matplotlib.backends.backend_agg
     import matplotlib.figure
+    import matplotlib.patches
     import matplotlib.ticker
+    import numpy
     import pandas
 except ImportError as error:
     print(f"figures need the packages python3-matplotlib and python3-pandas ({error})",
@@ -132,6 +134,32 @@ def over_heads(per_seed):
     return min(map(min, per_seed)), max(map(max, per_seed))
 
 
+def speed_ups(record):
+    """The anchor's time over the point's, in the same round."""
+    return [x["anchor_ns"] / x["time_ns"] for x in record["rounds"] if x.get("anchor_ns", 0) > 0]
+
+
+def coverage_of(count):
+    """Of the widest order-statistic interval of the median of so many values."""
+    return 1 - 2 * 0.5**count if count else 0
+
+
+def side_of(speed_ups, confidence=0.95):
+    """1 where the median of speed-ups certainly lies above 1, -1 where below, 0 where that is open."""
+    if coverage_of(len(speed_ups)) < confidence:
+        return 0
+    low, high = median_interval(speed_ups, confidence)
+    return 1 if low > 1 else -1 if high < 1 else 0
+
+
+def each_error(records):
+    """Error of every sequence and head, median over seeds; nothing where seeds differ in number."""
+    lists = [record["error"].get(HEADLINE) or [] for record in records]
+    if len({len(values) for values in lists}) != 1 or None in sum(lists, []):
+        return []
+    return [statistics.median(values) for values in zip(*lists)]
+
+
 def by_head(records):
     """Median of each head's error over sequences and seeds."""
     errors = [(record["heads"], record["error"].get(HEADLINE) or []) for record in records]
@@ -171,6 +199,8 @@ def row_of(seeds, shape):
     trusted = done and all(record["status"] != "mistrusted" for record in seeds)
     times = figure_of([[x["time_ns"] * 1e-9 for x in r["rounds"]] for r in done], over_rounds)
     errors = figure_of([r["error"].get(HEADLINE, []) for r in done], over_heads)
+    ratios = [speed_ups(r) for r in done]
+    faster = figure_of(ratios, over_rounds)
     memory = [sum(r[f"{part}_bytes"] for part in MEMORY_PARTS) for r in done]
     return {
         "variant": first["variant"], "resolved": first["resolved"],
@@ -182,7 +212,9 @@ def row_of(seeds, shape):
         "status": "ok" if trusted else next(r["status"] for r in seeds if r["status"] != "ok"),
         "time": times[0], "time_low": times[1], "time_high": times[2],
         "error": errors[0], "error_low": errors[1], "error_high": errors[2],
-        "by_head": by_head(done),
+        "speed_up": faster[0], "speed_up_low": faster[1], "speed_up_high": faster[2],
+        "side": side_of(sum(ratios, [])), "by_head": by_head(done), "each_error": each_error(done),
+        "work": done[0].get("useful_multiply_adds", 0) if done else math.nan,
         "memory": statistics.median(memory) if memory else math.nan,
         "state": statistics.median(r["state_bytes"] for r in done) if done else math.nan,
     }
@@ -336,7 +368,7 @@ def overlap(a, b):
 RC = {
     "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 9, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.6,
-    "axes.axisbelow": True, "svg.hashsalt": "subquad", "figure.facecolor": "white",
+    "axes.axisbelow": True, "pdf.fonttype": 42, "svg.hashsalt": "subquad", "figure.facecolor": "white",
 }
 TEXT_WIDTH = 0.068  # inches per character of a label at 8 points, on the safe side
 LINE_HEIGHT = 0.155  # inches
@@ -394,12 +426,52 @@ def titled_figure(width, height, title, panel_titles, foot):
     return figure, bottom
 
 
+def numbers_of(axes):
+    """What an axes shows, in units of its data: curves, bars, ranges, images. Where labels stand is
+    left out, since it depends on fonts."""
+    for line in axes.get_lines():
+        if line.get_transform() is not axes.transAxes:
+            yield "line", line.get_xdata(), line.get_ydata()
+    for collection in axes.collections:
+        yield "offsets", collection.get_offsets()
+        for path in collection.get_paths():
+            yield "path", path.vertices
+    for patch in axes.patches:
+        if isinstance(patch, matplotlib.patches.Rectangle):
+            yield "bar", patch.get_x(), patch.get_y(), patch.get_width(), patch.get_height()
+    for image in axes.get_images():
+        yield "image", image.get_array().astype(float).filled(math.nan)
+
+
+def content_of(figure):
+    """A hash of all that a figure says: its words, and its numbers to six digits. It is the same
+    whatever version of matplotlib draws it."""
+    parts = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        parts += [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel(),
+                  axes.get_xscale(), axes.get_yscale()]
+        parts += sorted(text.get_text() for text in axes.texts)
+        for kind, *values in numbers_of(axes):
+            flat = [float(x) for value in values for x in numpy.ravel(value)]
+            parts.append(kind + " " + " ".join(f"{x:.6g}" for x in flat))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+CONTENT = "content "  # before the hash, in a file's description
+
+
 def save(figure, directory, name):
-    """NAME.png and NAME.svg; returns their paths."""
+    """NAME.png, NAME.svg and NAME.pdf, each with the hash of its content; returns their paths. Without
+    a directory nothing is written, and what is returned is (name, content)."""
+    if directory is None:
+        return [(name, CONTENT + content_of(figure))]
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    content = CONTENT + content_of(figure)
     paths = []
-    for kind, metadata in (("png", {}), ("svg", {"Date": None})):
+    for kind, metadata in (("png", {"Description": content}),
+                           ("svg", {"Date": None, "Description": content}),
+                           ("pdf", {"CreationDate": None, "Subject": content})):
         path = directory / f"{name}.{kind}"
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         figure.savefig(beside, format=kind, dpi=150, metadata=metadata)

@@ -101,8 +101,9 @@ def draw_figures(frame, out, name, direction, quantity, words, interval, title, 
 
 
 def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis,
-                x_label="length n (keys)", flat=False):
-    """`quantity` is a column of the frame, `words` its axis; `flat`: most curves are expected to be."""
+                x_label="length n (keys)", flat=False, slopes=True):
+    """`quantity` is a column of the frame, `words` its axis; `flat`: most curves are expected to be;
+    `slopes`: light lines to compare with."""
     panels = common.panels_of(rows)
     names = rows["variant"].unique()
     margin = 0.45 + common.TEXT_WIDTH * max(len(name) for name in names)
@@ -120,7 +121,28 @@ def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis
         axes.set_title(titles[i], loc="left")
         axes.set_ylabel(words)
         ends = draw_curves(axes, of_panel, looks, quantity, interval)
-        if len(lengths) > 1:
+        if slopes and len(lengths) > 1:
             draw_slopes(axes, lengths, flat)
         draw_labels(axes, ends, looks, height)
+    return figure
+
+
+def draw_grid(drawn, draw_panel, looks, title, foot, size, columns, longest):
+    """A panel of `size` (width, height) inches for each (title, data) of `drawn`, by
+    `draw_panel(axes, data, looks)`, `columns` of them beside one another, with room at the right of each
+    for labels of `longest` characters."""
+    width, height = size
+    margin = 0.5 + common.TEXT_WIDTH * longest
+    titles = [common.title_of(name, width + margin) for name, _ in drawn]
+    across = min(columns, len(drawn))
+    down = -(-len(drawn) // columns)
+    pitch = 0.85 + width + margin
+    step = height + 0.75 + common.LINE_HEIGHT * max(text.count("\n") + 1 for text in titles)
+    figure, bottom = common.titled_figure(pitch * across, height + step * (down - 1), title, titles,
+                                          common.foot_lines(foot, pitch * across))
+    for i, (_, data) in enumerate(drawn):
+        axes = common.add_panel(figure, 0.85 + i % columns * pitch,
+                                bottom + step * (down - 1 - i // columns), width, height)
+        axes.set_title(titles[i], loc="left")
+        draw_panel(axes, data, looks)
     return figure

@@ -336,14 +336,14 @@ class Records(unittest.TestCase):
 @unittest.skipUnless("SUBQUAD_FIGURES" in os.environ, "no figures were drawn")
 class Figures(unittest.TestCase):
     OF_ALL = ["time_vs_length", "memory_vs_length", "error_vs_time"]
-    NAMES = OF_ALL + ["error_vs_budget"]
+    NAMES = OF_ALL + ["error_vs_budget", "crossover_brackets", "frontier_vs_length"]
 
     def setUp(self):
         self.folder = pathlib.Path(os.environ["SUBQUAD_FIGURES"])
 
     def test_nothing_else_is_there(self):
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()),
-                         sorted(f"{name}.{kind}" for name in self.NAMES for kind in ("png", "svg")))
+                         sorted(f"{name}.{kind}" for name in self.NAMES for kind in ("pdf", "png", "svg")))
 
     def test_pictures_show_the_curves(self):
         # The synthetic run's families have six colours among them, and dense is black; `mean`, which

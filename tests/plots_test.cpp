@@ -31,9 +31,10 @@ class Plots : public ::testing::Test {
   /// Runs the scripts' own tests, and shows what they say if they fail.
   int run_python_tests(const fs::path& figures) const {
     const std::string log = (folder_ / "log").string();
-    const std::string command =
-        "SUBQUAD_REPORT='" + (folder_ / "report.json").string() + "' SUBQUAD_FIGURES='" +
-        figures.string() + "' /usr/bin/python3 -B '" + kPlots + "/test_plots.py' 2> '" + log + "'";
+    const std::string command = "SUBQUAD_REPORT='" + (folder_ / "report.json").string() +
+                                "' SUBQUAD_FIGURES='" + figures.string() +
+                                "' /usr/bin/python3 -B -m unittest discover -s '" + kPlots +
+                                "' 2> '" + log + "'";
     const int status = std::system(command.c_str());
     if (status != 0) std::ifstream(log) >> std::cerr.rdbuf();
     return status;
@@ -74,7 +75,8 @@ TEST_F(Plots, DecodingHasFiguresOfItsOwn) {
   EXPECT_EQ(drawn(records), of_tokens);
   for (const Record& record : testing::synthetic_run()) records.push_back(record);
   std::set<std::string> all = of_tokens;
-  all.insert({"time_vs_length", "memory_vs_length", "error_vs_time", "error_vs_budget"});
+  all.insert({"time_vs_length", "memory_vs_length", "error_vs_time", "error_vs_budget",
+              "crossover_brackets", "frontier_vs_length"});
   EXPECT_EQ(drawn(records), all);
 }
 

@@ -328,6 +328,25 @@ TEST(ReportSections, JsonHoldsWhatTextSays) {
   EXPECT_TRUE(dense.at("crossover").is_null());
 }
 
+TEST(ReportSections, JsonHasEachHeadsErrorAndTheIntervalsOfACrossover) {
+  const auto json = nlohmann::json::parse(text_of(rich_run(), {.format = ReportFormat::json}));
+  const auto& row = json.at("tables").at(0).at("rows").at(1);
+  EXPECT_EQ(row.at("relative_error_by_head").size(), json.at("tables").at(0).at("heads"));
+  const auto& variants = json.at("scaling").at(0).at("variants");
+  const auto found = std::find_if(variants.begin(), variants.end(), [](const auto& variant) {
+    return !variant.at("crossover").is_null();
+  });
+  ASSERT_NE(found, variants.end());
+  EXPECT_EQ(found->at("family"), json.at("tables").at(0).at("rows").at(1).at("family"));
+  EXPECT_FALSE(found->at("crossover").at("text").template get<std::string>().empty());
+  for (const auto& length : found->at("crossover").at("lengths")) {
+    const auto& speed_up = length.at("speed_up");
+    const std::string verdict = length.at("verdict");
+    EXPECT_EQ(verdict == "faster", speed_up.at("coverage") >= 0.95 && speed_up.at("low") > 1);
+    EXPECT_EQ(verdict == "slower", speed_up.at("coverage") >= 0.95 && speed_up.at("high") < 1);
+  }
+}
+
 TEST(ReportSections, CsvHasEveryCallAndDraw) {
   const std::string text = text_of(rich_run(), {.format = ReportFormat::csv});
   EXPECT_THAT(text, AllOf(HasSubstr(",call_time,ns,round 2 call 0,"),

@@ -104,6 +104,8 @@ TEST(Scaling, IsOverLengthsOfOneKindOfProblem) {
   EXPECT_NEAR(trend.time->value, 2, 1e-12);
   EXPECT_NEAR(trend.memory->value, 1, 1e-12);
   EXPECT_EQ(trend.crossover->state, State::faster);
+  ASSERT_EQ(trend.speed_ups.size(), 3u);
+  EXPECT_DOUBLE_EQ(trend.speed_ups[0].median, 2);
 }
 
 TEST(Scaling, OnlyPointsThatEndedWellCount) {

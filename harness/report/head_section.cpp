@@ -36,15 +36,22 @@ Grid make_grid(const Table& table, const Summary& summary) {
   for (const Row& row : table.rows) {
     if (!row.error) continue;
     Grid::Line line{shown(row.first().variant), {}, {}, {}};
-    for (std::int64_t head = 0; head < first.heads; ++head) {
-      line.cells.push_back(significant(median(errors_of_head(row, head))));
-    }
+    for (const double error : errors_by_head(row)) line.cells.push_back(significant(error));
     add_to_group(grid, row.first().target, std::move(line));
   }
   return grid;
 }
 
 }  // namespace
+
+std::vector<double> errors_by_head(const Row& row) {
+  std::vector<double> medians;
+  if (!row.error) return medians;
+  for (std::int64_t head = 0; head < row.first().heads; ++head) {
+    medians.push_back(median(errors_of_head(row, head)));
+  }
+  return medians;
+}
 
 Section head_section(const Summary& summary) {
   Section section;

@@ -60,19 +60,24 @@ const char* verdict(Side speed_up) {
   return speed_up == Side::above ? "faster" : "slower";
 }
 
-Json to_json(const std::optional<Crossover>& crossover) {
-  if (!crossover) return nullptr;
+Json crossover_json(const Trend& trend) {
+  if (!trend.crossover) return nullptr;
+  const Crossover& crossover = *trend.crossover;
   const auto length = [](const std::optional<Index>& keys) {
     return keys ? Json(*keys) : Json(nullptr);
   };
   Json lengths = Json::array();
-  for (const auto& [keys, side] : crossover->lengths) {
-    lengths.push_back({{"keys", keys}, {"verdict", verdict(side)}});
+  for (std::size_t i = 0; i < crossover.lengths.size(); ++i) {
+    const auto& [keys, side] = crossover.lengths[i];
+    lengths.push_back({{"keys", keys},
+                       {"verdict", verdict(side)},
+                       {"speed_up", to_json(std::optional(trend.speed_ups.at(i)))}});
   }
-  return {{"state", to_string(crossover->state)},
-          {"slower_until", length(crossover->slower_until)},
-          {"faster_from", length(crossover->faster_from)},
-          {"slower_from", length(crossover->slower_from)},
+  return {{"state", to_string(crossover.state)},
+          {"text", crossover_text(crossover)},
+          {"slower_until", length(crossover.slower_until)},
+          {"faster_from", length(crossover.faster_from)},
+          {"slower_from", length(crossover.slower_from)},
           {"lengths", std::move(lengths)}};
 }
 
@@ -147,6 +152,7 @@ Json to_json(const Row& row, bool unbeaten) {
           {"heap_kept_bytes", row.heap_kept_bytes},
           {"relative_error", to_json(row.error)},
           {"relative_error_deviation", to_json(row.error_deviation)},
+          {"relative_error_by_head", errors_by_head(row)},
           {"target_relative_error", to_json(row.target_error)},
           {"dropped_mass", to_json(row.dropped_mass)},
           {"negative_denominators", to_json(row.negative_denominators)},
@@ -187,6 +193,7 @@ Json to_json(const Series& series) {
   for (const Trend& trend : series.trends) {
     json["variants"].push_back(
         {{"variant", trend.record->variant},
+         {"family", trend.record->family},
          {"target", trend.record->target},
          {"lengths", trend.lengths},
          {"time", to_json(trend.time)},
@@ -194,7 +201,7 @@ Json to_json(const Series& series) {
          {trend.record->decodes() ? "state" : "scratch", to_json(trend.memory)},
          {"parameters", to_json(trend.parameters)},
          {"quadratic", trend.is_quadratic()},
-         {"crossover", to_json(trend.crossover)}});
+         {"crossover", crossover_json(trend)}});
   }
   return json;
 }

@@ -34,6 +34,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 18> kEscapes
 }};
 
 std::string stacked(const Grid::Column& column) {
+  if (column.lower.empty()) return latex_escaped(column.upper);
   return fmt::format("\\shortstack{{{}\\\\{}}}", latex_escaped(column.upper),
                      latex_escaped(column.lower));
 }

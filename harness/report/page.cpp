@@ -61,13 +61,7 @@ void add_series(const Summary& summary, Json& json) {
     }
   }
   for (std::size_t s = 0; s < summary.scaling.size(); ++s) {
-    const Series& over_lengths = summary.scaling[s];
-    Json& of_series = json["scaling"][s];
-    of_series["series"] = series_of.at(over_lengths.record);
-    for (std::size_t v = 0; v < over_lengths.trends.size(); ++v) {
-      const auto& crossover = over_lengths.trends[v].crossover;
-      if (crossover) of_series["variants"][v]["crossover"]["text"] = crossover_text(*crossover);
-    }
+    json["scaling"][s]["series"] = series_of.at(summary.scaling[s].record);
   }
 }
 

@@ -50,10 +50,13 @@ Trend make_trend(const std::vector<Place>& places, const std::string& anchor) {
   Trend trend;
   trend.record = &places.back().row->first();
   std::vector<std::pair<Index, Side>> sides;
+  std::vector<Estimate> of_lengths;
   for (const Place& place : places) {
     trend.lengths.push_back(place.keys);
     if (const std::vector<double> ratios = pooled_speed_ups(*place.row); !ratios.empty()) {
       sides.emplace_back(place.keys, side_of(ratios, 1));
+      const MedianInterval interval = median_interval(ratios, kConfidence);
+      of_lengths.push_back({median(ratios), interval.low, interval.high, interval.coverage});
     }
   }
   trend.time = exponent_over(places, [](const Row& row) {
@@ -69,6 +72,7 @@ Trend make_trend(const std::vector<Place>& places, const std::string& anchor) {
   });
   if (trend.record->variant != anchor && sides.size() >= 2) {
     trend.crossover = crossover_of(std::move(sides));
+    trend.speed_ups = std::move(of_lengths);
   }
   return trend;
 }
@@ -107,6 +111,28 @@ const char* to_string(Crossover::State state) {
                                         "faster_later", "slower_at_first", "slower_at_last",
                                         "undecided"};
   return kNames.at(static_cast<std::size_t>(state));
+}
+
+std::string crossover_text(const Crossover& crossover) {
+  using State = Crossover::State;
+  const Index first = crossover.lengths.front().first, last = crossover.lengths.back().first;
+  switch (crossover.state) {
+    case State::faster:
+      return fmt::format("everywhere, from {}", first);
+    case State::slower:
+      return fmt::format("nowhere, up to {}", last);
+    case State::between:
+      return fmt::format("between {} and {}", *crossover.slower_until, *crossover.faster_from);
+    case State::faster_later:
+      return fmt::format("from {}; undecided before", *crossover.faster_from);
+    case State::slower_at_first:
+      return fmt::format("not up to {}; undecided after", *crossover.slower_until);
+    case State::slower_at_last:
+      return fmt::format("not from {} on", *crossover.slower_from);
+    case State::undecided:
+      return fmt::format("undecided, {} to {}", first, last);
+  }
+  throw std::logic_error("crossover: unknown state");
 }
 
 bool Trend::is_quadratic() const {
@@ -155,28 +181,6 @@ Exponent exponent_of(const std::vector<std::pair<Index, double>>& points) {
     exponent.last_step = {point.first, longest.first, power_between(point, longest)};
   }
   return exponent;
-}
-
-std::string crossover_text(const Crossover& crossover) {
-  using State = Crossover::State;
-  const Index first = crossover.lengths.front().first, last = crossover.lengths.back().first;
-  switch (crossover.state) {
-    case State::faster:
-      return fmt::format("everywhere, from {}", first);
-    case State::slower:
-      return fmt::format("nowhere, up to {}", last);
-    case State::between:
-      return fmt::format("between {} and {}", *crossover.slower_until, *crossover.faster_from);
-    case State::faster_later:
-      return fmt::format("from {}; undecided before", *crossover.faster_from);
-    case State::slower_at_first:
-      return fmt::format("not up to {}; undecided after", *crossover.slower_until);
-    case State::slower_at_last:
-      return fmt::format("not from {} on", *crossover.slower_from);
-    case State::undecided:
-      return fmt::format("undecided, {} to {}", first, last);
-  }
-  throw std::logic_error("crossover without a state");
 }
 
 std::vector<std::vector<const Table*>> tables_over_lengths(const std::vector<Table>& tables) {

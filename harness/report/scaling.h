@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "records/record.h"
+#include "report/estimate.h"
 #include "report/rounds.h"
 
 namespace subquad {
@@ -43,11 +44,11 @@ struct Crossover {
 };
 const char* to_string(Crossover::State state);
 
-/// As tables say it: "between 512 and 1024", "everywhere, from 512".
-std::string crossover_text(const Crossover& crossover);
-
 /// From (length, side of the speed-up) in increasing order of lengths; not empty.
 Crossover crossover_of(std::vector<std::pair<Index, Side>> lengths);
+
+/// The bracket in words: "between 1024 and 2048", "everywhere, from 512".
+std::string crossover_text(const Crossover& crossover);
 
 /// Of a positive figure at each of two lengths or more, in increasing order.
 Exponent exponent_of(const std::vector<std::pair<Index, double>>& points);
@@ -61,6 +62,9 @@ struct Trend {
   std::optional<Exponent> memory;      ///< scratch, or a decoder's state; likewise
   std::optional<Exponent> parameters;  ///< learned and random tensors; likewise
   std::optional<Crossover> crossover;  ///< none for the anchor, or without one
+  /// Speed-up over the anchor at each of the crossover's lengths, of all seeds' rounds together:
+  /// the interval that its verdict stands on.
+  std::vector<Estimate> speed_ups;
 
   /// In its last step the useful work of a forward pass grows with n^kQuadratic at the least: what
   /// n log n stays below at any length, and a constant share of all pairs does not.

@@ -29,10 +29,6 @@ std::string last_step_cell(const std::optional<Exponent>& exponent) {
   return exponent_cell(Exponent{exponent->last_step->value, std::nullopt, std::nullopt});
 }
 
-std::string crossover_cell(const Trend& trend) {
-  return trend.crossover ? crossover_text(*trend.crossover) : kNoFigure;
-}
-
 Grid make_grid(const Series& series, const Summary& summary) {
   Record shape = *series.record;
   // Where the queries are the last of the keys their place grows with the length.
@@ -56,7 +52,8 @@ Grid make_grid(const Series& series, const Summary& summary) {
                   counted_cell(trend.work),    last_step_cell(trend.work),
                   exponent_cell(trend.memory), last_step_cell(trend.memory)};
     if (parameters) line.cells.push_back(counted_cell(trend.parameters));
-    if (!series.anchor.empty()) line.cells.push_back(crossover_cell(trend));
+    if (!series.anchor.empty())
+      line.cells.push_back(trend.crossover ? crossover_text(*trend.crossover) : kNoFigure);
     // Of the yardstick itself everybody knows.
     if (trend.is_quadratic() && trend.record->target != to_string(Target::exact)) {
       line.notes.push_back(note_number(

@@ -89,6 +89,9 @@ struct Summary {
 /// Points into `records`, which must outlive it.
 Summary summarise(const std::vector<Record>& records, const ReportOptions& options);
 
+/// Median over sequences and seeds of each head's relative error; empty where none was taken.
+std::vector<double> errors_by_head(const Row& row);
+
 /// What the figures of a group of rows mean: "operation: computes something else by design; ...".
 std::string target_heading(const std::string& target);
 
