@@ -120,7 +120,7 @@ void add_lines(std::string& text, const Grid& grid) {
   add_line(text, "", "", upper, widths);
   add_line(text, "", grid.names, lower, widths);
   for (const Grid::Group& group : grid.groups) {
-    add_wrapped(text, group.heading, 0);
+    if (!group.heading.empty()) add_wrapped(text, group.heading, 0);
     for (const Grid::Line& line : group.lines) {
       add_line(text, line.marks, name_of(line), line.cells, widths);
     }
@@ -145,7 +145,12 @@ std::string render_text(const Summary& summary) {
   std::string text;
   for (const std::string& notice : summary.notices) add_wrapped(text, notice, 0);
   if (!summary.notices.empty() && !summary.tables.empty()) text += "\n";
-  for (const Section& section : sections(summary, Width::narrow)) {
+  return text + text_of(sections(summary, Width::narrow));
+}
+
+std::string text_of(const std::vector<Section>& sections) {
+  std::string text;
+  for (const Section& section : sections) {
     if (!section.heading.empty()) text += section.heading + "\n\n";
     for (const Grid& grid : section.grids) add_table(text, grid);
     for (const std::string& line : section.legend) add_wrapped(text, line, 2);
