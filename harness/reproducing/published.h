@@ -53,8 +53,8 @@ struct PublishedRow {
   std::string name;
   Selector selector;
   Variables variables;
-  std::string mark;         ///< V, S, D or M: how its values were read (docs/reproduce.md)
-  std::string unmeasured;   ///< why what was not measured was not; may be empty
+  std::string mark;        ///< V, S, D or M: how its values were read (docs/reproduce.md)
+  std::string unmeasured;  ///< why what was not measured was not; may be empty
   std::vector<PublishedValue> values;  ///< one per column
   std::vector<Rule> rules;
   std::vector<KnownReason> known;

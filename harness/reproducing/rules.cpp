@@ -119,8 +119,7 @@ double law_power(const std::string& law, const std::vector<std::pair<Index, cons
     Variables variables = variables_of_record(row->first());
     const double value = table.value_of(law, variables);
     if (!(value > 0)) throw Error(fmt::format("law '{}' is {} and not positive", law, value));
-    values.emplace_back(axis == Axis::length ? row->first().problem.keys
-                                             : row->first().problem.dim,
+    values.emplace_back(axis == Axis::length ? row->first().problem.keys : row->first().problem.dim,
                         value);
   }
   return exponent_of(values).value;

@@ -54,8 +54,7 @@ Rule slope_rule(JsonFields& fields) {
     const Index length = *cell.selector().length;
     const double found = exponent_of({{*lower.length, *lower_value}, {length, *value}}).value;
     const double wanted =
-        law_power(law,
-                  {{*lower.length, cell.measured.find(lower)}, {length, cell.report_row()}},
+        law_power(law, {{*lower.length, cell.measured.find(lower)}, {length, cell.report_row()}},
                   Axis::length, cell.table);
     return growth(found, wanted, within, fmt::format("from {} to {}", *lower.length, length));
   };
@@ -104,7 +103,8 @@ Rule crossover_rule(JsonFields& fields) {
     }
     if (sides.empty()) return std::nullopt;
     const Crossover crossover = crossover_of(std::move(sides));
-    if (!crossover.faster_from) return Finding{false, "is at no length certainly faster to the end"};
+    if (!crossover.faster_from)
+      return Finding{false, "is at no length certainly faster to the end"};
     return Finding{*crossover.faster_from <= by,
                    fmt::format("is certainly faster from {} on", *crossover.faster_from)};
   };
@@ -136,8 +136,7 @@ Rule monotone_rule(JsonFields& fields) {
       before = cell.value_at(row, column);
     }
     if (!value || !before) return std::nullopt;
-    const bool holds =
-        up ? *value >= *before * (1 - slack) : *value <= *before * (1 + slack);
+    const bool holds = up ? *value >= *before * (1 - slack) : *value <= *before * (1 + slack);
     return Finding{holds, fmt::format("is {} times the cell {} it", significant(*value / *before),
                                       by_column ? "left of" : "above")};
   };

@@ -81,8 +81,8 @@ Rule equals_rule(JsonFields& fields) {
     const auto value = cell.value(figure);
     if (row == nullptr || !value) return std::nullopt;
     Variables variables = variables_of_record(row->first());
-    for (const Variables* more : {&cell.panel.rows[cell.row].variables,
-                                  &cell.panel.columns[cell.column].variables}) {
+    for (const Variables* more :
+         {&cell.panel.rows[cell.row].variables, &cell.panel.columns[cell.column].variables}) {
       variables.insert(variables.end(), more->begin(), more->end());
     }
     const double wanted = cell.table.value_of(formula, variables);
@@ -102,9 +102,9 @@ Rule bound_rule(JsonFields& fields) {
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const auto value = cell.value(figure);
     if (!value) return std::nullopt;
-    return Finding{bounds.hold(*value), "is " + (cell.selector().exponent_in
-                                                     ? significant(*value)
-                                                     : in_unit(*value, cell, figure))};
+    return Finding{bounds.hold(*value),
+                   "is " + (cell.selector().exponent_in ? significant(*value)
+                                                        : in_unit(*value, cell, figure))};
   };
   return rule;
 }
@@ -120,8 +120,8 @@ Rule ratio_rule(JsonFields& fields) {
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const auto ratio = ratio_over(cell, row_named(cell.panel, over), figure);
     if (!ratio) return std::nullopt;
-    return Finding{bounds.hold(*ratio), fmt::format("{} has {} times as much", over,
-                                                    significant(*ratio))};
+    return Finding{bounds.hold(*ratio),
+                   fmt::format("{} has {} times as much", over, significant(*ratio))};
   };
   return rule;
 }
@@ -180,8 +180,8 @@ Rule rank_correlation_rule(JsonFields& fields) {
     }
     const auto correlation = rank_correlation(found, published);
     if (!correlation) return std::nullopt;
-    return Finding{*correlation >= least, fmt::format("is {} over {} cells",
-                                                      significant(*correlation), found.size())};
+    return Finding{*correlation >= least,
+                   fmt::format("is {} over {} cells", significant(*correlation), found.size())};
   };
   return rule;
 }
