@@ -60,8 +60,8 @@ Rule read_rule(JsonFields fields, bool of_panel) {
   Rule rule = kind.make(fields);
   rule.scope = kind.scope;
   rule.columns = fields.texts("columns");
-  if (const auto from = fields.maybe_number("from")) rule.from = static_cast<Index>(*from);
-  if (const auto to = fields.maybe_number("to")) rule.to = static_cast<Index>(*to);
+  if (fields.has("from")) rule.from = fields.whole("from", 1);
+  if (fields.has("to")) rule.to = fields.whole("to", 1);
   fields.done();
   return rule;
 }

@@ -40,8 +40,9 @@ Finding growth(double found, double wanted, double within, const std::string& wh
 Rule slope_rule(JsonFields& fields) {
   const std::string law = fields.text("law");
   const double within = fields.number("within");
-  const auto from = static_cast<Index>(fields.maybe_number("from").value_or(0));
+  const Index from = fields.has("from") ? fields.whole("from", 1) : 0;
   Rule rule;
+  rule.formula = law;
   rule.text = fmt::format("grows as {} from one length to the next, ±{} in the power", law, within);
   if (from > 0) rule.text += fmt::format(", from {} on", from);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
@@ -67,6 +68,7 @@ Rule law_rule(JsonFields& fields) {
   const double within = fields.number("within");
   Rule rule;
   rule.for_exponents = true;
+  rule.formula = law;
   rule.text = fmt::format("grows as {}, ±{} in the fitted power", law, within);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const Selector selector = cell.selector();
@@ -84,7 +86,7 @@ Rule law_rule(JsonFields& fields) {
 /// certainly below the other's (95 % interval over rounds).
 Rule crossover_rule(JsonFields& fields) {
   const std::string over = fields.text("over");
-  const auto by = static_cast<Index>(fields.number("by"));
+  const Index by = fields.whole("by", 1);
   Rule rule;
   rule.text = fmt::format("certainly faster than {} from some length up to {} on", over, by);
   rule.rows = {over};

@@ -52,6 +52,7 @@ Rule formula_rule(JsonFields& fields) {
   const std::string formula = fields.text("formula");
   const double within = fields.number("within");
   Rule rule;
+  rule.formula = formula;
   rule.text = fmt::format("published = {} within {}", formula, within);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const auto published = cell.published();
@@ -74,6 +75,7 @@ Rule equals_rule(JsonFields& fields) {
   const std::string formula = fields.text("formula"), figure = read_figure(fields);
   const double within = fields.number("within");
   Rule rule;
+  rule.formula = formula;
   rule.text = fmt::format("measured{} = {} within {:g} %", figure.empty() ? "" : " " + figure,
                           formula, 100 * within);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
