@@ -39,6 +39,7 @@ std::vector<Record> records_of(const std::string& variant, double first_ns, doub
     record.key = variant + std::to_string(keys);
     record.problem.queries = record.problem.keys = keys;
     record.useful_multiply_adds = 1e6 * grown;
+    for (Round& round : record.rounds) round.cpu_ns = 7e5 * static_cast<double>(keys);
     record.scratch_bytes = static_cast<std::uint64_t>(3 * keys);
     record.input_bytes = record.resident_bytes = static_cast<std::uint64_t>(1000 * keys);
     records.push_back(record);
@@ -122,6 +123,10 @@ TEST_F(Reproducing, SlopeAsksEachStepOfTheLaw) {
   EXPECT_EQ(
       verdicts("Dense", {{{"kind", "slope"}, {"law", "n^2"}, {"within", 0.01}, {"from", 1024}}}),
       "sspp");
+  EXPECT_EQ(
+      verdicts("Dense",
+               {{{"kind", "slope"}, {"figure", "processor_time"}, {"law", "n"}, {"within", 0.01}}}),
+      "sppp");
   EXPECT_EQ(verdicts("Local", {{{"kind", "slope"}, {"law", "7*n"}, {"within", 0.01}}}), "sppp")
       << "constants do not count";
 }

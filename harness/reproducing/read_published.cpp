@@ -47,14 +47,7 @@ Axis read_axis(JsonFields& fields, const std::string& name) {
 
 Selector read_selector(JsonFields& fields) {
   Selector selector;
-  if (fields.has("figure")) {
-    selector.figure = fields.text("figure");
-    try {
-      find_measured_figure(*selector.figure);
-    } catch (const Error& error) {
-      fields.fail(error.what());
-    }
-  }
+  if (fields.has("figure")) selector.figure = read_figure(fields);
   if (fields.has("variant")) selector.variant = canonical(fields, "variant");
   if (fields.has("input")) selector.input = canonical(fields, "input");
   selector.length = maybe_whole(fields, "length");
@@ -170,6 +163,7 @@ void check_rule(const Rule& rule, const Panel& panel, const JsonFields& fields) 
 
 void check_rules(const Panel& panel, const JsonFields& fields) {
   for (const Rule& rule : panel.rules) check_rule(rule, panel, fields);
+  for (const Rule& rule : panel.claims) check_columns(rule.columns, panel, fields);
   for (const PublishedColumn& column : panel.columns) {
     for (const Rule& rule : column.rules) check_rule(rule, panel, fields);
   }
@@ -246,8 +240,8 @@ void check_formulas(const PublishedTable& table, const Panel& panel, std::size_t
   for (const Rule& rule : rules) {
     if (rule.formula.empty() || !rule.is_for(panel, row, column)) continue;
     const bool of_paper = rule.scope == RuleScope::published;
-    Variables variables = of_paper ? table.formula_variables(panel, row, column)
-                                   : variables_of_record(record);
+    Variables variables =
+        of_paper ? table.formula_variables(panel, row, column) : variables_of_record(record);
     for (const Variables* more : {&panel.rows[row].variables, &panel.columns[column].variables}) {
       variables.insert(variables.end(), more->begin(), more->end());
     }
@@ -294,7 +288,9 @@ PublishedTable read_published_table(const std::string& path) {
   PublishedTable table;
   table.path = path;
   const std::string file = fs::path(path).filename().string();
-  table.name = file.ends_with(kPublishedEnding) ? file.substr(0, file.size() - kPublishedEnding.size()) : file;
+  table.name = file.ends_with(kPublishedEnding)
+                   ? file.substr(0, file.size() - kPublishedEnding.size())
+                   : file;
   table.title = fields.text("title");
   JsonFields source = fields.object("source");
   table.source = {source.text("paper"), source.text("place"), source.text("arxiv")};

@@ -13,7 +13,7 @@ namespace subquad {
 namespace {
 
 /// The column of the longest measured length below this one's, in the same row.
-std::optional<std::size_t> column_before(const CellView& cell) {
+std::optional<std::size_t> column_before(const CellView& cell, const std::string& figure) {
   const std::optional<Index> length = cell.selector().length;
   std::optional<std::size_t> before;
   Index longest = 0;
@@ -21,7 +21,7 @@ std::optional<std::size_t> column_before(const CellView& cell) {
     const Selector selector = cell.panel.selector_of(cell.row, column);
     if (!selector.length || selector.exponent_in || !length) continue;
     if (*selector.length >= *length || *selector.length <= longest) continue;
-    if (!cell.value_at(cell.row, column)) continue;
+    if (!cell.value_at(cell.row, column, figure)) continue;
     before = column;
     longest = *selector.length;
   }
@@ -36,21 +36,23 @@ Finding growth(double found, double wanted, double within, const std::string& wh
 }  // namespace
 
 /// `law`: formula; `within`: of the power between a measured length and the one before, both of
-/// which are in `from` ... `to`.
+/// which are in `from` ... `to`; `figure`: in place of the cell's.
 Rule slope_rule(JsonFields& fields) {
   const std::string law = fields.text("law");
   const double within = fields.number("within");
+  const std::string figure = read_figure(fields);
   const Index from = fields.has("from") ? fields.whole("from", 1) : 0;
   Rule rule;
   rule.formula = law;
-  rule.text = fmt::format("grows as {} from one length to the next, ±{} in the power", law, within);
+  rule.text = fmt::format("{}grows as {} from one length to the next, ±{} in the power",
+                          figure.empty() ? "" : figure + " ", law, within);
   if (from > 0) rule.text += fmt::format(", from {} on", from);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
-    const auto before = column_before(cell);
-    const auto value = cell.value();
+    const auto before = column_before(cell, figure);
+    const auto value = cell.value(figure);
     if (!before || !value) return std::nullopt;
     const Selector lower = cell.panel.selector_of(cell.row, *before);
-    const auto lower_value = cell.value_at(cell.row, *before);
+    const auto lower_value = cell.value_at(cell.row, *before, figure);
     if (*lower.length < from || !(*lower_value > 0) || !(*value > 0)) return std::nullopt;
     const Index length = *cell.selector().length;
     const double found = exponent_of({{*lower.length, *lower_value}, {length, *value}}).value;

@@ -14,13 +14,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// A figure in a rule; empty: the cell's.
-std::string read_figure(JsonFields& fields) {
-  const std::string figure = fields.text("figure", "");
-  if (!figure.empty()) find_measured_figure(figure);
-  return figure;
-}
-
 struct Bounds {
   double least = -kInfinity, most = kInfinity;
 
@@ -166,6 +159,7 @@ Rule rank_correlation_rule(JsonFields& fields) {
   const std::string column = fields.text("column", "");
   const double least = fields.number("least");
   Rule rule;
+  if (!column.empty()) rule.columns = {column};
   rule.text = fmt::format("rank correlation with the published figures of {} at least {}",
                           column.empty() ? "all cells" : column, least);
   rule.judge = [=](const CellView& view) -> std::optional<Finding> {
