@@ -1,4 +1,6 @@
-// Values of hyper-parameters as expressions of the problem.
+// Values of hyper-parameters as expressions of the problem, and formulas of tables.
+
+#include "expressions/evaluate.h"
 
 #include <algorithm>
 #include <array>
@@ -12,15 +14,6 @@
 
 namespace subquad {
 namespace {
-
-struct Variable {
-  std::string_view name;
-  Index Problem::*member;
-};
-constexpr std::array kVariables = {Variable{"n", &Problem::keys}, Variable{"keys", &Problem::keys},
-                                   Variable{"queries", &Problem::queries},
-                                   Variable{"dim", &Problem::dim},
-                                   Variable{"value_dim", &Problem::value_dim}};
 
 struct Function {
   std::string_view name;
@@ -53,7 +46,8 @@ std::string names_of(const Table& table) {
 ///     primary = number | variable | function "(" sum { "," sum } ")" | "(" sum ")"
 class Evaluator {
  public:
-  Evaluator(std::string_view text, const Problem& problem) : text_(text), problem_(problem) {}
+  Evaluator(std::string_view text, const Variables& variables)
+      : text_(text), variables_(variables) {}
 
   double whole() {
     if (text_.size() > kMaxExpressionLength) {
@@ -162,11 +156,12 @@ class Evaluator {
       position_ = begin;
       fail("unknown function '" + printable(name) + "' (known: " + names_of(kFunctions) + ")");
     }
-    for (const Variable& variable : kVariables) {
-      if (variable.name == name) return static_cast<double>(problem_.*variable.member);
+    // The last of a name counts, as where one was set after another.
+    for (auto variable = variables_.rbegin(); variable != variables_.rend(); ++variable) {
+      if (variable->name == name) return variable->value;
     }
     position_ = begin;
-    fail("unknown variable '" + printable(name) + "' (known: " + names_of(kVariables) + ")");
+    fail("unknown variable '" + printable(name) + "' (known: " + names_of(variables_) + ")");
   }
 
   double call(const Function& function) {
@@ -192,15 +187,27 @@ class Evaluator {
   };
 
   std::string_view text_;
-  const Problem& problem_;
+  const Variables& variables_;
   std::size_t position_ = 0;
   int depth_ = 0;
 };
 
 }  // namespace
 
+Variables variables_of(const Problem& problem) {
+  return {{"n", static_cast<double>(problem.keys)},
+          {"keys", static_cast<double>(problem.keys)},
+          {"queries", static_cast<double>(problem.queries)},
+          {"dim", static_cast<double>(problem.dim)},
+          {"value_dim", static_cast<double>(problem.value_dim)}};
+}
+
+double evaluate_formula(std::string_view formula, const Variables& variables) {
+  return Evaluator(formula, variables).whole();
+}
+
 double evaluate(std::string_view value, const Problem& problem) {
-  return Evaluator(value, problem).whole();
+  return evaluate_formula(value, variables_of(problem));
 }
 
 }  // namespace subquad

@@ -41,6 +41,10 @@ struct Section {
   std::vector<std::string> legend;
 };
 
+/// Sections as plain text within 120 characters, and as Markdown.
+std::string text_of(const std::vector<Section>& sections);
+std::string markdown_of(const std::vector<Section>& sections);
+
 /// How much a cell may say: `narrow` shortens intervals for tables of 120 characters.
 enum class Width { narrow, full };
 

@@ -23,9 +23,11 @@ void add_lines(std::string& text, const Grid& grid) {
   }
   text += header + "\n" + rule + "\n";
   for (const Grid::Group& group : grid.groups) {
-    text += fmt::format("| *{}* |", markdown_escaped(group.heading));
-    for (std::size_t i = 0; i < grid.columns.size(); ++i) text += " |";
-    text += "\n";
+    if (!group.heading.empty()) {
+      text += fmt::format("| *{}* |", markdown_escaped(group.heading));
+      for (std::size_t i = 0; i < grid.columns.size(); ++i) text += " |";
+      text += "\n";
+    }
     for (const Grid::Line& line : group.lines) {
       text += fmt::format("| {}", markdown_escaped(line.name));
       if (!line.marks.empty()) text += " " + markdown_escaped(line.marks);
@@ -75,7 +77,12 @@ std::string markdown_escaped(const std::string& text) {
 std::string render_markdown(const Summary& summary) {
   std::string text;
   for (const std::string& notice : summary.notices) text += markdown_escaped(notice) + "\n\n";
-  for (const Section& section : sections(summary, Width::full)) {
+  return text + markdown_of(sections(summary, Width::full));
+}
+
+std::string markdown_of(const std::vector<Section>& sections) {
+  std::string text;
+  for (const Section& section : sections) {
     if (!section.heading.empty()) text += "## " + markdown_escaped(section.heading) + "\n\n";
     for (const Grid& grid : section.grids) add_table(text, grid);
     for (const std::string& line : section.legend) {

@@ -1,5 +1,6 @@
 #include "report/models.h"
 
+#include <algorithm>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <numeric>
@@ -13,6 +14,18 @@ double mean(const std::vector<double>& values) {
 }
 
 double square(double value) { return value * value; }
+
+/// From 1 on.
+std::vector<double> ranks_of(const std::vector<double>& values) {
+  std::vector<double> ranks;
+  for (const double value : values) {
+    const auto below =
+        std::count_if(values.begin(), values.end(), [&](double other) { return other < value; });
+    const auto equal = std::count(values.begin(), values.end(), value);
+    ranks.push_back(static_cast<double>(below) + static_cast<double>(equal + 1) / 2);
+  }
+  return ranks;
+}
 
 }  // namespace
 
@@ -36,6 +49,13 @@ std::optional<LineFit> fit_line(const std::vector<double>& x, const std::vector<
   const double t = boost::math::quantile(boost::math::students_t(freedom), (1 + kConfidence) / 2);
   fit.slope_margin = t * std::sqrt(residual / freedom / xx);
   return fit;
+}
+
+std::optional<double> rank_correlation(const std::vector<double>& x, const std::vector<double>& y) {
+  // The correlation is the geometric mean of the slopes of either rank over the other.
+  const auto forth = fit_line(ranks_of(x), ranks_of(y)), back = fit_line(ranks_of(y), ranks_of(x));
+  if (!forth || !back) return std::nullopt;
+  return std::copysign(std::sqrt(forth->slope * back->slope), forth->slope);
 }
 
 VarianceSplit split_variance(const std::vector<std::vector<double>>& groups) {

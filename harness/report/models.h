@@ -18,6 +18,10 @@ inline constexpr double kConfidence = 0.95;
 /// As many `x` as `y`, all finite; nothing for fewer than two different `x`.
 std::optional<LineFit> fit_line(const std::vector<double>& x, const std::vector<double>& y);
 
+/// Spearman's rank correlation; equal values share the mean of their ranks. Nothing for fewer than
+/// two pairs, or where all values of one side are equal. As many `x` as `y`, all finite.
+std::optional<double> rank_correlation(const std::vector<double>& x, const std::vector<double>& y);
+
 /// What a one-way random effects model splits the variance of values into: each group has a mean of
 /// its own, drawn around the common one, and values scatter around the mean of their group.
 struct VarianceSplit {

@@ -117,7 +117,8 @@ void add_lines(std::string& text, const Grid& grid) {
     upper.push_back(column.upper);
     lower.push_back(column.lower);
   }
-  add_line(text, "", "", upper, widths);
+  const auto is_empty = [](const std::string& word) { return word.empty(); };
+  if (!std::all_of(upper.begin(), upper.end(), is_empty)) add_line(text, "", "", upper, widths);
   add_line(text, "", grid.names, lower, widths);
   for (const Grid::Group& group : grid.groups) {
     if (!group.heading.empty()) add_wrapped(text, group.heading, 0);
@@ -149,7 +150,13 @@ std::string render_text(const std::vector<std::string>& notices,
                         const std::vector<Section>& sections) {
   std::string text;
   for (const std::string& notice : notices) add_wrapped(text, notice, 0);
-  if (!notices.empty() && !sections.empty()) text += "\n";
+  if (!notices.empty() && !sections.empty()) text += "
+";
+  return text + text_of(sections);
+}
+
+std::string text_of(const std::vector<Section>& sections) {
+  std::string text;
   for (const Section& section : sections) {
     if (!section.heading.empty()) text += section.heading + "\n\n";
     for (const Grid& grid : section.grids) add_table(text, grid);

@@ -1,0 +1,185 @@
+// Rules on values: a figure against a formula, a bound, another row, the published one.
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "report/models.h"
+#include "report/units.h"
+#include "reproducing/rules.h"
+
+namespace subquad {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct Bounds {
+  double least = -kInfinity, most = kInfinity;
+
+  explicit Bounds(JsonFields& fields)
+      : least(fields.maybe_number("least").value_or(-kInfinity)),
+        most(fields.maybe_number("most").value_or(kInfinity)) {
+    if (least == -kInfinity && most == kInfinity) fields.fail("has neither least nor most");
+  }
+  bool hold(double value) const { return value >= least && value <= most; }
+  std::string text() const {
+    if (least == -kInfinity) return fmt::format("at most {}", significant(most));
+    if (most == kInfinity) return fmt::format("at least {}", significant(least));
+    return fmt::format("from {} to {}", significant(least), significant(most));
+  }
+};
+
+std::string in_unit(double value, const CellView& cell, const std::string& figure) {
+  const MeasuredFigure& kind =
+      find_measured_figure(figure.empty() ? cell.selector().figure.value() : figure);
+  const std::string text = significant(value / kind.unit_size, 4);
+  return *kind.unit == '\0' ? text : text + " " + kind.unit;
+}
+
+}  // namespace
+
+/// `formula`: of the published number, in its unit; it may also name `previous`, the published
+/// number left of it. `within`: absolute.
+Rule formula_rule(JsonFields& fields) {
+  const std::string formula = fields.text("formula");
+  const double within = fields.number("within");
+  Rule rule;
+  rule.formula = formula;
+  rule.text = fmt::format("published = {} within {}", formula, within);
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    const auto published = cell.published();
+    if (!published) return std::nullopt;
+    Variables variables = cell.table.formula_variables(cell.panel, cell.row, cell.column);
+    if (cell.column > 0) {
+      const auto& left = cell.panel.rows[cell.row].values[cell.column - 1].number;
+      if (left) variables.push_back({"previous", *left});
+    }
+    const double value = cell.table.value_of(formula, variables);
+    return Finding{std::abs(value - *published) <= within,
+                   fmt::format("the formula gives {}", significant(value, 6))};
+  };
+  return rule;
+}
+
+/// `formula`: over the record's own problem, in base units (bytes, multiply-adds); `within`:
+/// relative.
+Rule equals_rule(JsonFields& fields) {
+  const std::string formula = fields.text("formula"), figure = read_figure(fields);
+  const double within = fields.number("within");
+  Rule rule;
+  rule.formula = formula;
+  rule.text = fmt::format("measured{} = {} within {:g} %", figure.empty() ? "" : " " + figure,
+                          formula, 100 * within);
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    const Row* row = cell.report_row();
+    const auto value = cell.value(figure);
+    if (row == nullptr || !value) return std::nullopt;
+    Variables variables = variables_of_record(row->first());
+    for (const Variables* more :
+         {&cell.panel.rows[cell.row].variables, &cell.panel.columns[cell.column].variables}) {
+      variables.insert(variables.end(), more->begin(), more->end());
+    }
+    const double wanted = cell.table.value_of(formula, variables);
+    return Finding{std::abs(*value - wanted) <= within * std::abs(wanted),
+                   fmt::format("{} where the formula gives {}", in_unit(*value, cell, figure),
+                               in_unit(wanted, cell, figure))};
+  };
+  return rule;
+}
+
+/// `least`, `most`: of the figure, in base units.
+Rule bound_rule(JsonFields& fields) {
+  const std::string figure = read_figure(fields);
+  const Bounds bounds(fields);
+  Rule rule;
+  rule.text = fmt::format("{} {}", figure.empty() ? "measured" : figure, bounds.text());
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    const auto value = cell.value(figure);
+    if (!value) return std::nullopt;
+    return Finding{bounds.hold(*value),
+                   "is " + (cell.selector().exponent_in ? significant(*value)
+                                                        : in_unit(*value, cell, figure))};
+  };
+  return rule;
+}
+
+/// `over`: a row; `least`, `most`: of its figure over this one's in the same column.
+Rule ratio_rule(JsonFields& fields) {
+  const std::string over = fields.text("over"), figure = read_figure(fields);
+  const Bounds bounds(fields);
+  Rule rule;
+  rule.text = fmt::format("{} has {} times {}", over, bounds.text(),
+                          figure.empty() ? "as much" : "the " + figure);
+  rule.rows = {over};
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    const auto ratio = ratio_over(cell, row_named(cell.panel, over), figure);
+    if (!ratio) return std::nullopt;
+    return Finding{bounds.hold(*ratio),
+                   fmt::format("{} has {} times as much", over, significant(*ratio))};
+  };
+  return rule;
+}
+
+/// `factor`: by which a ratio may differ from the published one either way. The ratio is that of
+/// row `over` to this one; without `over` the figure must be a ratio itself.
+Rule like_published_rule(JsonFields& fields) {
+  const std::string over = fields.text("over", "");
+  const double factor = fields.number("factor");
+  if (!(factor >= 1)) fields.fail(fmt::format("factor = {} is less than 1", factor));
+  Rule rule;
+  rule.text = over.empty() ? fmt::format("within {} x of the published figure", factor)
+                           : fmt::format("{} over this row, within {} x of the published ratio",
+                                         over, factor);
+  rule.needs_ratios = over.empty();
+  if (!over.empty()) rule.rows = {over};
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    auto published = cell.published();
+    std::optional<double> found;
+    if (over.empty()) {
+      found = cell.value();
+    } else {
+      const std::size_t other = row_named(cell.panel, over);
+      const auto& above = cell.panel.rows[other].values[cell.column].number;
+      if (published && above) published = *above / *published;
+      if (!above) published.reset();
+      found = ratio_over(cell, other, "");
+    }
+    if (!published || !found || !(*published > 0) || !(*found > 0)) return std::nullopt;
+    const double off = std::max(*found / *published, *published / *found);
+    return Finding{off <= factor, fmt::format("{} here, {} published", significant(*found),
+                                              significant(*published))};
+  };
+  return rule;
+}
+
+/// `least`: Spearman's correlation of measured and published numbers, over the cells of `column`,
+/// or of all cells.
+Rule rank_correlation_rule(JsonFields& fields) {
+  const std::string column = fields.text("column", "");
+  const double least = fields.number("least");
+  Rule rule;
+  if (!column.empty()) rule.columns = {column};
+  rule.text = fmt::format("rank correlation with the published figures of {} at least {}",
+                          column.empty() ? "all cells" : column, least);
+  rule.judge = [=](const CellView& view) -> std::optional<Finding> {
+    std::vector<double> found, published;
+    for (std::size_t j = 0; j < view.panel.columns.size(); ++j) {
+      if (!column.empty() && view.panel.columns[j].name != column) continue;
+      for (std::size_t i = 0; i < view.panel.rows.size(); ++i) {
+        const auto value = view.value_at(i, j);
+        const auto& printed = view.panel.rows[i].values[j].number;
+        if (!value || !printed) continue;
+        found.push_back(*value);
+        published.push_back(*printed);
+      }
+    }
+    const auto correlation = rank_correlation(found, published);
+    if (!correlation) return std::nullopt;
+    return Finding{*correlation >= least,
+                   fmt::format("is {} over {} cells", significant(*correlation), found.size())};
+  };
+  return rule;
+}
+
+}  // namespace subquad
