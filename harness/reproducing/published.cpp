@@ -205,7 +205,13 @@ Panel read_panel(JsonFields fields) {
   panel.notes = fields.texts("notes");
   for (std::size_t row = 0; row < panel.rows.size(); ++row) {
     for (std::size_t column = 0; column < panel.columns.size(); ++column) {
-      if (!panel.selector_of(row, column).figure) fields.fail("says no figure");
+      const Selector selector = panel.selector_of(row, column);
+      if (!selector.figure) fields.fail("says no figure");
+      if (selector.variant && selector.variant->find('{') != std::string::npos) {
+        fields.fail(fmt::format("{}, {}: {} names a variable that neither row nor column has",
+                                panel.rows[row].name, panel.columns[column].name,
+                                *selector.variant));
+      }
     }
   }
   check_rules(panel, fields);
@@ -277,6 +283,17 @@ std::set<std::string> names_in(const std::string& formula) {
   return names;
 }
 
+/// `{name}` in a layer expression stands for that variable, as it is written.
+std::string filled(std::string text, const Variables& variables) {
+  for (const Variable& variable : variables) {
+    const std::string place = "{" + variable.name + "}", value = fmt::format("{}", variable.value);
+    for (std::size_t at = text.find(place); at != std::string::npos; at = text.find(place, at)) {
+      text.replace(at, place.size(), value);
+    }
+  }
+  return text;
+}
+
 template <class T>
 void prefer(std::optional<T>& mine, const std::optional<T>& inner) {
   if (inner) mine = inner;
@@ -303,7 +320,12 @@ Selector Selector::with(const Selector& inner) const {
 }
 
 Selector Panel::selector_of(std::size_t row, std::size_t column) const {
-  return selector.with(rows[row].selector).with(columns[column].selector);
+  Selector merged = selector.with(rows[row].selector).with(columns[column].selector);
+  if (merged.variant) {
+    merged.variant =
+        filled(filled(*merged.variant, columns[column].variables), rows[row].variables);
+  }
+  return merged;
 }
 
 double PublishedTable::value_of(const std::string& formula, Variables variables) const {

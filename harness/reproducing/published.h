@@ -18,8 +18,9 @@ enum class Axis { length, dim };
 /// column's word counts before the row's, and the row's before the panel's. docs/reproduce.md has
 /// the keys.
 struct Selector {
-  std::optional<std::string> figure;   ///< key of a `MeasuredFigure`
-  std::optional<std::string> variant;  ///< layer expression in its canonical spelling
+  std::optional<std::string> figure;  ///< key of a `MeasuredFigure`
+  /// Layer expression in its canonical spelling; "{name}" stands for a variable of row or column.
+  std::optional<std::string> variant;
   std::optional<std::string> input;
   std::optional<Index> length, dim;
   std::optional<bool> causal;
@@ -53,8 +54,8 @@ struct PublishedRow {
   std::string name;
   Selector selector;
   Variables variables;
-  std::string mark;         ///< V, S, D or M: how its values were read (docs/reproduce.md)
-  std::string unmeasured;   ///< why what was not measured was not; may be empty
+  std::string mark;        ///< V, S, D or M: how its values were read (docs/reproduce.md)
+  std::string unmeasured;  ///< why what was not measured was not; may be empty
   std::vector<PublishedValue> values;  ///< one per column
   std::vector<Rule> rules;
   std::vector<KnownReason> known;

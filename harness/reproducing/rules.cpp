@@ -38,11 +38,14 @@ const std::vector<RuleKind>& rule_kinds() {
        formula_rule},
       {"slope", measured, "from one length to the next the figure grows as a law does", slope_rule},
       {"law", measured, "a fitted exponent is that of a law over the same points", law_rule},
+      {"power", measured, "the figure grows with a power of a variable of the columns", power_rule},
       {"crossover", measured, "from a length on certainly less than another row", crossover_rule},
       {"monotone", measured, "no less, or no more, than the cell before", monotone_rule},
       {"equals", measured, "the figure is what a formula of our own says", equals_rule},
       {"bound", measured, "the figure lies between bounds", bound_rule},
       {"ratio", measured, "another row's figure over this one's lies between bounds", ratio_rule},
+      {"paired", measured, "certainly above another row's, head by head and seed by seed",
+       paired_rule},
       {"like_published", measured, "a ratio is within a factor of the published one",
        like_published_rule},
       {"rank_correlation", panel, "measured and published figures have the same order",
@@ -119,8 +122,7 @@ double law_power(const std::string& law, const std::vector<std::pair<Index, cons
     Variables variables = variables_of_record(row->first());
     const double value = table.value_of(law, variables);
     if (!(value > 0)) throw Error(fmt::format("law '{}' is {} and not positive", law, value));
-    values.emplace_back(axis == Axis::length ? row->first().problem.keys
-                                             : row->first().problem.dim,
+    values.emplace_back(axis == Axis::length ? row->first().problem.keys : row->first().problem.dim,
                         value);
   }
   return exponent_of(values).value;

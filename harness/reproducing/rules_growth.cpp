@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 
 #include "report/rounds.h"
 #include "report/scaling.h"
@@ -26,6 +27,13 @@ std::optional<std::size_t> column_before(const CellView& cell) {
     longest = *selector.length;
   }
   return before;
+}
+
+std::optional<double> variable_of(const PublishedColumn& column, const std::string& name) {
+  for (const Variable& variable : column.variables) {
+    if (variable.name == name) return variable.value;
+  }
+  return std::nullopt;
 }
 
 Finding growth(double found, double wanted, double within, const std::string& where) {
@@ -54,8 +62,7 @@ Rule slope_rule(JsonFields& fields) {
     const Index length = *cell.selector().length;
     const double found = exponent_of({{*lower.length, *lower_value}, {length, *value}}).value;
     const double wanted =
-        law_power(law,
-                  {{*lower.length, cell.measured.find(lower)}, {length, cell.report_row()}},
+        law_power(law, {{*lower.length, cell.measured.find(lower)}, {length, cell.report_row()}},
                   Axis::length, cell.table);
     return growth(found, wanted, within, fmt::format("from {} to {}", *lower.length, length));
   };
@@ -77,6 +84,34 @@ Rule law_rule(JsonFields& fields) {
     const double wanted = law_power(law, points, *selector.exponent_in, cell.table);
     return growth(*found, wanted, within,
                   fmt::format("from {} to {}", points.front().first, points.back().first));
+  };
+  return rule;
+}
+
+/// `in`: a variable of the columns; `first`, `last`: values of it, between which the power is
+/// fitted; `power`, `within`. Judged in the column of `last`.
+Rule power_rule(JsonFields& fields) {
+  const std::string in = fields.text("in");
+  const double first = fields.number("first"), last = fields.number("last");
+  const double power = fields.number("power"), within = fields.number("within");
+  if (!(first >= 1 && first < last)) fields.fail("first is not from 1 to below last");
+  Rule rule;
+  rule.text = fmt::format("grows with {} to the power of {} ± {}, from {} to {}", in, power, within,
+                          first, last);
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    if (variable_of(cell.panel.columns[cell.column], in) != last) return std::nullopt;
+    std::map<Index, double> points;
+    for (std::size_t column = 0; column < cell.panel.columns.size(); ++column) {
+      const auto place = variable_of(cell.panel.columns[column], in);
+      const auto value = cell.value_at(cell.row, column);
+      if (!place || *place < first || *place > last || !value || !(*value > 0)) continue;
+      points.emplace(static_cast<Index>(*place), *value);
+    }
+    if (points.size() < 2) return std::nullopt;
+    const double found = exponent_of({points.begin(), points.end()}).value;
+    return Finding{std::abs(found - power) <= within,
+                   fmt::format("grows with {} to the power of {:.2f} over {} cells", in, found,
+                               points.size())};
   };
   return rule;
 }
@@ -104,7 +139,8 @@ Rule crossover_rule(JsonFields& fields) {
     }
     if (sides.empty()) return std::nullopt;
     const Crossover crossover = crossover_of(std::move(sides));
-    if (!crossover.faster_from) return Finding{false, "is at no length certainly faster to the end"};
+    if (!crossover.faster_from)
+      return Finding{false, "is at no length certainly faster to the end"};
     return Finding{*crossover.faster_from <= by,
                    fmt::format("is certainly faster from {} on", *crossover.faster_from)};
   };
@@ -136,8 +172,7 @@ Rule monotone_rule(JsonFields& fields) {
       before = cell.value_at(row, column);
     }
     if (!value || !before) return std::nullopt;
-    const bool holds =
-        up ? *value >= *before * (1 - slack) : *value <= *before * (1 + slack);
+    const bool holds = up ? *value >= *before * (1 - slack) : *value <= *before * (1 + slack);
     return Finding{holds, fmt::format("is {} times the cell {} it", significant(*value / *before),
                                       by_column ? "left of" : "above")};
   };
