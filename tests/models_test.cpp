@@ -20,6 +20,21 @@ TEST(FitLine, MeetsAPublishedRegression) {
   EXPECT_NEAR(*fit->slope_margin, 2.2622 * 0.1179, 1e-4);
 }
 
+// Without ties 1 - 6 sum d^2 / (n (n^2 - 1)); d = 1, 1, 0, 1, 1 here.
+TEST(RankCorrelation, MeetsTheClosedForm) {
+  const auto found = rank_correlation({10, 20, 30, 40, 50}, {2, 1, 3, 60, 5});
+  ASSERT_TRUE(found);
+  EXPECT_NEAR(*found, 1 - 6.0 * (1 + 1 + 0 + 1 + 1) / 120, 1e-12);
+  EXPECT_NEAR(*rank_correlation({1, 2, 3}, {9, 8, 1}), -1, 1e-12);
+}
+
+TEST(RankCorrelation, SharesRanksAmongEqualValues) {
+  // Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5).
+  EXPECT_NEAR(*rank_correlation({1, 2, 2, 3}, {1, 2, 3, 4}), 4.5 / std::sqrt(4.5 * 5), 1e-12);
+  EXPECT_FALSE(rank_correlation({1, 1, 1}, {1, 2, 3}));
+  EXPECT_FALSE(rank_correlation({1}, {1}));
+}
+
 TEST(FitLine, OfTwoPointsHasNoInterval) {
   const auto fit = fit_line({1, 3}, {2, 8});
   ASSERT_TRUE(fit);

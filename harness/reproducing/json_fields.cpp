@@ -4,9 +4,9 @@
 
 #include <utility>
 
+#include "expressions/settings.h"
 #include "subquad/error.h"
 #include "texts/plain_text.h"
-#include "expressions/settings.h"
 
 namespace subquad {
 

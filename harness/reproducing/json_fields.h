@@ -25,7 +25,7 @@ class JsonFields {
   std::string text(const std::string& name, const std::string& otherwise);
   double number(const std::string& name);
   std::optional<double> maybe_number(const std::string& name);
-  std::vector<std::string> texts(const std::string& name);  ///< of a list; empty for none
+  std::vector<std::string> texts(const std::string& name);   ///< of a list; empty for none
   std::vector<JsonFields> objects(const std::string& name);  ///< of a list; empty for none
   /// The member as an object; Error for none.
   JsonFields object(const std::string& name);

@@ -48,7 +48,7 @@ void add_reasons(const CellView& cell, JudgedCell& judged) {
   if (selector.exponent_in || !find_measured_figure(*selector.figure).timed) return;
   const Row* row = cell.report_row();
   if (row != nullptr && !row->instability.empty()) {
-    judged.reasons.push_back("these times are not to be relied on: " + row->instability);
+    judged.reasons.push_back("These times are not to be relied on: " + row->instability + ".");
   }
 }
 
@@ -62,7 +62,8 @@ JudgedCell judge_cell(const CellView& cell) {
     judged.unit_size = figure.unit_size;
   }
   const PublishedRow& row = cell.panel.rows[cell.row];
-  for (const auto* rules : {&cell.panel.rules, &row.rules, &cell.panel.columns[cell.column].rules}) {
+  for (const auto* rules :
+       {&cell.panel.rules, &row.rules, &cell.panel.columns[cell.column].rules}) {
     add_outcomes(*rules, cell, judged);
   }
   if (!judged.measured) {

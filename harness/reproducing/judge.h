@@ -19,7 +19,7 @@ struct RuleOutcome {
 enum class Verdict {
   pass,
   differs,
-  shown,        ///< measured, and no rule judges it
+  shown,  ///< measured, and no rule judges it
   not_measured
 };
 const char* to_string(Verdict verdict);
@@ -45,8 +45,8 @@ struct JudgedPanel {
 struct JudgedTable {
   const PublishedTable* table = nullptr;
   std::vector<JudgedPanel> panels;
-  double seconds = 0;              ///< that measuring took this time
-  bool all_well = true;            ///< every point ended `ok` or `refused`
+  double seconds = 0;                ///< that measuring took this time
+  bool all_well = true;              ///< every point ended `ok` or `refused`
   std::vector<std::string> notices;  ///< of the report
 
   struct Counts {

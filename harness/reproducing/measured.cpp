@@ -35,6 +35,13 @@ Figure peak_bytes(const Row& row) {
                              record.choice_bytes + record.resident_bytes);
 }
 
+/// The same without tensors of the variant's own.
+Figure activation_bytes(const Row& row) {
+  const Record& record = row.first();
+  if (record.resident_bytes == 0) return std::nullopt;
+  return static_cast<double>(record.input_bytes + record.resident_bytes);
+}
+
 /// Beside Q, K, V and the output; tensors that are drawn or learned not counted.
 Figure attention_bytes(const Row& row) { return row.scratch_bytes; }
 
@@ -90,15 +97,17 @@ const std::vector<MeasuredFigure>& measured_figures() {
       {"peak_bytes", "MiB", kMebibyte, false, false,
        "inputs, tensors, output and scratch: what resident memory rose by, and what was there",
        peak_bytes},
+      {"activation_bytes", "MiB", kMebibyte, false, false,
+       "the same without learned and random tensors", activation_bytes},
       {"scratch_bytes", "MiB", kMebibyte, false, false,
        "temporary memory of a pass, choices and heap included", attention_bytes},
       {"parameter_bytes", "MiB", kMebibyte, false, false, "learned and random tensors",
        [](const Row& row) { return row.parameter_bytes; }},
       {"state_bytes", "MiB", kMebibyte, false, false, "of a decoder",
        [](const Row& row) { return row.state_bytes; }},
-      {"multiply_adds", "10^6", 1e6, false, false, "useful ones of a pass",
+      {"multiply_adds", "M", 1e6, false, false, "useful ones of a pass",
        [](const Row& row) { return Figure(row.first().useful_multiply_adds); }},
-      {"executed_multiply_adds", "10^6", 1e6, false, false, "executed ones of a pass",
+      {"executed_multiply_adds", "M", 1e6, false, false, "executed ones of a pass",
        [](const Row& row) { return Figure(row.first().executed_multiply_adds); }},
       {"error", "", 1, true, false, "relative, against dense; median over heads",
        [](const Row& row) { return median_of(row.error); }},

@@ -18,6 +18,18 @@ std::string measured_text(const JudgedCell& cell) {
   return cell.measured ? significant(*cell.measured / cell.unit_size) : kNoFigure;
 }
 
+std::string measured_with_unit(const JudgedCell& cell) {
+  const std::string text = measured_text(cell);
+  return cell.measured && !cell.unit.empty() ? text + " " + cell.unit : text;
+}
+
+bool is_printed(const Panel& panel) {
+  return std::any_of(panel.rows.begin(), panel.rows.end(), [](const PublishedRow& row) {
+    return std::any_of(row.values.begin(), row.values.end(),
+                       [](const PublishedValue& value) { return !value.text.empty(); });
+  });
+}
+
 std::string published_text(const PublishedValue& value) {
   return value.text.empty() ? kNoFigure : shown(value.text);
 }
@@ -66,15 +78,19 @@ void add_line(Grid::Group& group, const std::string& name, const std::vector<Jud
 
 void add_stacked(Grid& grid, const JudgedPanel& judged) {
   const Panel& panel = *judged.panel;
+  const bool printed = is_printed(panel);
   for (const PublishedColumn& column : panel.columns) grid.columns.push_back({"", column.name});
   for (std::size_t i = 0; i < panel.rows.size(); ++i) {
     const PublishedRow& row = panel.rows[i];
     const std::vector<JudgedCell>& cells = judged.cells[i];
     Grid::Group group{variant_of(row, panel), {}};
     const std::string mark = row.mark.empty() ? "" : " [" + row.mark + "]";
-    add_line(group, with_unit("published", panel.unit) + mark, cells,
-             [&](std::size_t j) { return published_text(row.values[j]); });
-    add_line(group, "paper's formula", cells, [&](std::size_t j) { return formula_text(cells[j]); });
+    if (printed) {
+      add_line(group, with_unit("published", panel.unit) + mark, cells,
+               [&](std::size_t j) { return published_text(row.values[j]); });
+    }
+    add_line(group, "paper's formula", cells,
+             [&](std::size_t j) { return formula_text(cells[j]); });
     add_line(group, with_unit("measured", unit_of(cells)), cells,
              [&](std::size_t j) { return measured_text(cells[j]); });
     add_line(group, "verdict", cells, [&](std::size_t j) { return verdict_text(cells[j]); });
@@ -84,9 +100,10 @@ void add_stacked(Grid& grid, const JudgedPanel& judged) {
 
 void add_side_by_side(Grid& grid, const JudgedPanel& judged) {
   const Panel& panel = *judged.panel;
+  const bool printed = is_printed(panel);
   for (const PublishedColumn& column : panel.columns) {
-    grid.columns.push_back({column.name, "published"});
-    grid.columns.push_back({"", "measured"});
+    if (printed) grid.columns.push_back({column.name, "published"});
+    grid.columns.push_back({printed ? "" : column.name, "measured"});
     grid.columns.push_back({"", "verdict"});
   }
   Grid::Group& group = grid.groups.emplace_back();
@@ -96,35 +113,38 @@ void add_side_by_side(Grid& grid, const JudgedPanel& judged) {
     line.name = variant_of(row, panel);
     for (std::size_t j = 0; j < panel.columns.size(); ++j) {
       const JudgedCell& cell = judged.cells[i][j];
-      line.cells.push_back(published_text(row.values[j]));
-      line.cells.push_back(measured_text(cell) + (cell.unit.empty() ? "" : " " + cell.unit));
+      if (printed) line.cells.push_back(published_text(row.values[j]));
+      line.cells.push_back(measured_with_unit(cell));
       const std::string formula = formula_text(cell), verdict = verdict_text(cell);
-      line.cells.push_back(formula.empty() ? verdict : fmt::format("formula {} {}", formula, verdict));
+      line.cells.push_back(formula.empty() ? verdict
+                                           : fmt::format("formula {} {}", formula, verdict));
     }
     group.lines.push_back(std::move(line));
   }
 }
 
-/// "PyTorch at 8192".
-std::string place_of(const Panel& panel, std::size_t row, std::size_t column) {
-  return panel.rows[row].name + " at " + panel.columns[column].name;
+/// What of a cell does not hold, and why that is, in one line; empty where all holds.
+std::string finding_of(const JudgedCell& cell) {
+  std::string text;
+  for (const auto* outcomes : {&cell.formulas, &cell.rules}) {
+    for (const RuleOutcome& outcome : *outcomes) {
+      if (outcome.finding.holds) continue;
+      text += fmt::format("{}{}; asked for: {}.", text.empty() ? "" : " ", outcome.finding.text,
+                          outcome.rule->text);
+    }
+  }
+  if (!cell.reasons.empty()) text += fmt::format(" Why: {}", fmt::join(cell.reasons, " "));
+  return text;
 }
 
 void add_findings(Grid& grid, const JudgedPanel& judged) {
   const Panel& panel = *judged.panel;
   for (std::size_t i = 0; i < judged.cells.size(); ++i) {
     for (std::size_t j = 0; j < judged.cells[i].size(); ++j) {
-      const JudgedCell& cell = judged.cells[i][j];
-      std::vector<RuleOutcome> all = cell.formulas;
-      all.insert(all.end(), cell.rules.begin(), cell.rules.end());
-      for (const RuleOutcome& outcome : all) {
-        if (outcome.finding.holds) continue;
-        grid.remarks.push_back(fmt::format("{}: {}; asked for: {}.", place_of(panel, i, j),
-                                           outcome.finding.text, outcome.rule->text));
-      }
-      for (const std::string& reason : cell.reasons) {
-        grid.remarks.push_back(fmt::format("{}: {}", place_of(panel, i, j), reason));
-      }
+      const std::string finding = finding_of(judged.cells[i][j]);
+      if (finding.empty()) continue;
+      grid.remarks.push_back(
+          fmt::format("{} at {}: {}", panel.rows[i].name, panel.columns[j].name, finding));
     }
   }
   for (const RuleOutcome& claim : judged.claims) {
@@ -148,9 +168,9 @@ void add_unmeasured(Grid& grid, const JudgedPanel& judged) {
     }
     for (const auto& [why, columns] : reasons) {
       const bool all = columns.size() == panel.columns.size();
-      grid.remarks.push_back(
-          fmt::format("{}: not measured{}: {}.", panel.rows[i].name,
-                      all ? "" : fmt::format(" at {}", fmt::join(columns, ", ")), why));
+      grid.remarks.push_back(fmt::format("{}: not measured{}: {}.", panel.rows[i].name,
+                                         all ? "" : fmt::format(" at {}", fmt::join(columns, ", ")),
+                                         why));
     }
   }
 }
@@ -210,10 +230,10 @@ std::vector<Section> sections(const JudgedTable& judged) {
   }
   section.legend = judged.table->notes;
   const JudgedTable::Counts counts = judged.counts();
-  section.legend.push_back(fmt::format(
-      "Formula cells right: {}. Measured cells that pass: {}. Not measured: {}.",
-      share(counts.formulas_right, counts.formulas), share(counts.passed, counts.judged),
-      counts.not_measured));
+  section.legend.push_back(
+      fmt::format("Formula cells right: {}. Measured cells that pass: {}. Not measured: {}.",
+                  share(counts.formulas_right, counts.formulas),
+                  share(counts.passed, counts.judged), counts.not_measured));
   section.legend.insert(section.legend.end(), judged.notices.begin(), judged.notices.end());
   return {section};
 }
@@ -221,11 +241,15 @@ std::vector<Section> sections(const JudgedTable& judged) {
 Section summary_section(const std::vector<JudgedTable>& tables) {
   Grid grid;
   grid.title = "Published tables, judged";
-  grid.shape = "Formula cells: printed numbers that a formula of the paper's program gives. Measured "
-               "cells: judged by the table's own rules.";
+  grid.shape =
+      "Formula cells: printed numbers that a formula of the paper's program gives. Measured "
+      "cells: judged by the table's own rules.";
   grid.names = "table";
-  grid.columns = {{"formula", "right"}, {"measured", "pass"}, {"without", "reason"},
-                  {"not", "measured"},  {"", "minutes"}};
+  grid.columns = {{"formula", "right"},
+                  {"measured", "pass"},
+                  {"without", "reason"},
+                  {"not", "measured"},
+                  {"", "minutes"}};
   Grid::Group group;
   JudgedTable::Counts total;
   double seconds = 0;

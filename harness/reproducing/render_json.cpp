@@ -20,7 +20,7 @@ Json cell_to_json(const JudgedCell& cell, const PublishedRow& row, std::size_t c
                   const std::string& column_name) {
   const PublishedValue& value = row.values[column];
   Json json = {{"row", row.name}, {"column", column_name}, {"mark", row.mark}};
-  json["published"] = value.number ? Json(*value.number)
+  json["published"] = value.number         ? Json(*value.number)
                       : value.text.empty() ? Json(nullptr)
                                            : Json(value.text);
   json["measured"] = cell.measured ? Json(*cell.measured) : Json(nullptr);
@@ -56,8 +56,8 @@ Json to_json(const JudgedTable& judged) {
     Json cells = Json::array();
     for (std::size_t i = 0; i < panel.cells.size(); ++i) {
       for (std::size_t j = 0; j < panel.cells[i].size(); ++j) {
-        cells.push_back(cell_to_json(panel.cells[i][j], panel.panel->rows[i], j,
-                                     panel.panel->columns[j].name));
+        cells.push_back(
+            cell_to_json(panel.cells[i][j], panel.panel->rows[i], j, panel.panel->columns[j].name));
       }
     }
     json["panels"].push_back({{"title", panel.panel->title},

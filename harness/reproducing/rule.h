@@ -27,9 +27,9 @@ enum class RuleScope { published, measured, panel };
 /// One rule of a table.
 struct Rule {
   RuleScope scope = RuleScope::measured;
-  std::string text;  ///< what it asks for, as a clause
-  bool for_exponents = false;  ///< applies to cells that hold exponents
-  bool needs_ratios = false;   ///< only figures without a unit may be held against it
+  std::string text;               ///< what it asks for, as a clause
+  bool for_exponents = false;     ///< applies to cells that hold exponents
+  bool needs_ratios = false;      ///< only figures without a unit may be held against it
   std::vector<std::string> rows;  ///< names of rows that it needs
   // Which cells it is for, by their column.
   Index from = 0, to = std::numeric_limits<Index>::max();  ///< of its length
