@@ -5,11 +5,11 @@
 //   a^2 + b^2 = 1,  a^2 - b^2 = similarity,  c_p, e_p of length 1 and orthogonal
 //   q_i = sharpness sqrt(dim) code_i + noise,  k_j = code of the other of j,  v ~ N(0, 1)
 //
-// So a query scores `sharpness` with the key that it seeks, similarity * sharpness with its own, and
-// little with all others: dense attention answers v of the other. Shared queries and keys (LSH of
-// Reformer), which make keys of queries and keep a token from itself, find the other with
-// similarity * sharpness. v differs between the two, so that whoever looks at himself is wrong. Of an
-// odd number of tokens the last is its own other. It needs two dimensions; in one there is no e.
+// So a query scores `sharpness` with the key that it seeks, similarity * sharpness with its own,
+// and little with all others: dense attention answers v of the other. Shared queries and keys (LSH
+// of Reformer), which make keys of queries and keep a token from itself, find the other with
+// similarity * sharpness. v differs between the two, so that whoever looks at himself is wrong. Of
+// an odd number of tokens the last is its own other. It needs two dimensions; in one there is no e.
 
 #include <algorithm>
 
