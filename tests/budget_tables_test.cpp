@@ -172,9 +172,9 @@ TEST(PerformerLemma2, FormulasAreThoseOfTheLemmaOnItsInput) {
     const double sum = std::exp(dot(x, x) + dot(y, y) + 2 * dot(x, y));
     const double difference = std::exp(dot(x, x) + dot(y, y) - 2 * dot(x, y));
     // Mean squared errors of the lemma, over the square of the kernel. Floats hold the numbers.
-    const double positive = sum * kernel * kernel * (1 - 1 / sum) / 256;
+    const double positive = sum * kernel * kernel * (1 - 1 / sum) / 64;
     const double trigonometric =
-        sum / (kernel * kernel) * std::pow(1 - 1 / difference, 2) / (2 * 256);
+        sum / (kernel * kernel) * std::pow(1 - 1 / difference, 2) / (2 * 64);
     constexpr double kWithin = 1e-6;
     EXPECT_NEAR(of("positive") / (positive / kernel / kernel), 1, kWithin);
     EXPECT_NEAR(of("hyperbolic") / (of("positive") * (1 - 1 / sum) / 2), 1, kWithin);
