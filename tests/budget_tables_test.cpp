@@ -20,14 +20,15 @@ namespace subquad {
 namespace {
 
 using Json = nlohmann::json;
-using testing::make_record;
 using ::testing::HasSubstr;
+using testing::make_record;
 
 const std::string kFolder = std::string(SUBQUAD_SOURCE_DIR) + "/experiments/papers";
 
 /// `features(count=M)`, with these errors of its two heads and half of them in a further draw.
 Record record_of(int features, std::vector<double> errors) {
-  Record record = make_record("features(count=" + std::to_string(features) + ")", "estimator", {}, {});
+  Record record =
+      make_record("features(count=" + std::to_string(features) + ")", "estimator", {}, {});
   record.heads = record.key_heads = 2;
   record.error = {{"relative_error", errors}};
   record.random_bytes = 1;
@@ -103,7 +104,7 @@ TEST_F(BudgetTables, AVariableThatNobodyHasIsAMistake) {
 
 TEST_F(BudgetTables, PowerIsFittedOverAVariable) {
   const auto verdict = [&](double power, double first, double last) {
-    const Json rule = {{"kind", "power"}, {"in", "m"},       {"first", first},
+    const Json rule = {{"kind", "power"}, {"in", "m"},      {"first", first},
                        {"last", last},    {"power", power}, {"within", 0.01}};
     const auto cells = judged(row_with(Json::array({rule})), falling()).panels[0].cells[0];
     EXPECT_EQ(cells[0].verdict, Verdict::shown);
@@ -133,14 +134,14 @@ class PairedRecall : public BudgetTables {
       more.error["row_recall"].push_back(less.error["row_recall"][head] + gains[head]);
     }
     more.error.erase("relative_error");
-    const Json rule = {{"kind", "paired"}, {"over", "Less"}, {"metric", "row_recall"}, {"errors", 3}};
-    const Json panel = {
-        {"title", "Recall"},
-        {"figure", "row_recall"},
-        {"columns", Json::array({{{"name", "recall"}}})},
-        {"rows",
-         {{{"name", "More"}, {"variant", "more"}, {"rules", Json::array({rule})}},
-          {{"name", "Less"}, {"variant", "less"}}}}};
+    const Json rule = {
+        {"kind", "paired"}, {"over", "Less"}, {"metric", "row_recall"}, {"errors", 3}};
+    const Json panel = {{"title", "Recall"},
+                        {"figure", "row_recall"},
+                        {"columns", Json::array({{{"name", "recall"}}})},
+                        {"rows",
+                         {{{"name", "More"}, {"variant", "more"}, {"rules", Json::array({rule})}},
+                          {{"name", "Less"}, {"variant", "less"}}}}};
     return judged_panel(panel, {less, more}).panels[0].cells[0][0].verdict;
   }
 };

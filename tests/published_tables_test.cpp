@@ -1,15 +1,20 @@
 // The published tables that the project holds.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
 
 #include "experiments/options.h"
 #include "reproducing/judge.h"
 
 namespace subquad {
 namespace {
+
+using ::testing::HasSubstr;
 
 const std::string kFolder = std::string(SUBQUAD_SOURCE_DIR) + "/experiments/papers";
 
@@ -58,7 +63,19 @@ TEST(PublishedTables, MeasureWhatTheirCellsAskFor) {
   }
 }
 
-// Tables 21 of FlashAttention, by integer arithmetic of its own: bytes of B = 16, H = 8, d = 64.
+TEST(PublishedTables, EveryKindAndFigureIsDocumented) {
+  std::ifstream file(std::string(SUBQUAD_SOURCE_DIR) + "/docs/reproduce.md");
+  std::ostringstream page;
+  page << file.rdbuf();
+  for (const RuleKind& kind : rule_kinds()) {
+    EXPECT_THAT(page.str(), HasSubstr(fmt::format("| `{}` |", kind.name)));
+  }
+  for (const MeasuredFigure& figure : measured_figures()) {
+    EXPECT_THAT(page.str(), HasSubstr(fmt::format("`{}`", figure.key)));
+  }
+}
+
+// Table 21 of FlashAttention, by integer arithmetic of its own: bytes of B = 16, H = 8, d = 64.
 TEST(PublishedTables, FlashAttentionsBytesAreThoseOfItsTensors) {
   const PublishedTable table = find_published_table(kFolder, "flash_attention_memory");
   const Panel& panel = table.panels.front();

@@ -17,28 +17,29 @@ namespace subquad {
 namespace {
 
 using Json = nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 using testing::make_anchor;
 using testing::make_ending;
 using testing::make_record;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 constexpr std::array<Index, 4> kLengths = {512, 1024, 2048, 4096};
 
-/// `variant` at every length: time and work grow with `power`, from `first_ns` on; scratch by 3 bytes
-/// for each key.
+/// `variant` at every length: time and work grow with `power`, from `first_ns` on; scratch by 3
+/// bytes for each key.
 std::vector<Record> records_of(const std::string& variant, double first_ns, double power) {
   std::vector<Record> records;
   for (const Index keys : kLengths) {
     const double grown = std::pow(static_cast<double>(keys) / 512, power);
     const double dense_ns = 1e6 * std::pow(static_cast<double>(keys) / 512, 2);
     const std::vector<double> times(6, first_ns * grown), anchor(6, dense_ns);
-    Record record = variant == "dense" ? make_anchor(times) : make_record(variant, "restriction",
-                                                                          times, anchor);
+    Record record = variant == "dense" ? make_anchor(times)
+                                       : make_record(variant, "restriction", times, anchor);
     record.key = variant + std::to_string(keys);
     record.problem.queries = record.problem.keys = keys;
     record.useful_multiply_adds = 1e6 * grown;
+    for (Round& round : record.rounds) round.cpu_ns = 7e5 * static_cast<double>(keys);
     record.scratch_bytes = static_cast<std::uint64_t>(3 * keys);
     record.input_bytes = record.resident_bytes = static_cast<std::uint64_t>(1000 * keys);
     records.push_back(record);
@@ -119,9 +120,13 @@ class Reproducing : public ::testing::Test {
 TEST_F(Reproducing, SlopeAsksEachStepOfTheLaw) {
   EXPECT_EQ(verdicts("Local", {{{"kind", "slope"}, {"law", "n"}, {"within", 0.01}}}), "sppp");
   EXPECT_EQ(verdicts("Local", {{{"kind", "slope"}, {"law", "n^2"}, {"within", 0.5}}}), "sddd");
-  EXPECT_EQ(verdicts("Dense",
-                     {{{"kind", "slope"}, {"law", "n^2"}, {"within", 0.01}, {"from", 1024}}}),
-            "sspp");
+  EXPECT_EQ(
+      verdicts("Dense", {{{"kind", "slope"}, {"law", "n^2"}, {"within", 0.01}, {"from", 1024}}}),
+      "sspp");
+  EXPECT_EQ(
+      verdicts("Dense",
+               {{{"kind", "slope"}, {"figure", "processor_time"}, {"law", "n"}, {"within", 0.01}}}),
+      "sppp");
   EXPECT_EQ(verdicts("Local", {{{"kind", "slope"}, {"law", "7*n"}, {"within", 0.01}}}), "sppp")
       << "constants do not count";
 }
@@ -154,10 +159,9 @@ TEST_F(Reproducing, ExponentsInTheWidthTakeRecordsOfOneLength) {
   Json& panel = json["panels"][0];
   panel["figure"] = "multiply_adds";
   panel["columns"] = {{{"name", "in d"}, {"exponent_in", "dim"}, {"length", 512}}};
-  panel["rows"] = {
-      {{"name", "Local"},
-       {"variant", "local"},
-       {"rules", {{{"kind", "law"}, {"law", "n*dim^2"}, {"within", 0.01}}}}}};
+  panel["rows"] = {{{"name", "Local"},
+                    {"variant", "local"},
+                    {"rules", {{{"kind", "law"}, {"law", "n*dim^2"}, {"within", 0.01}}}}}};
   EXPECT_EQ(judged(json, records).panels[0].cells[0][0].verdict, Verdict::pass);
 }
 
@@ -169,8 +173,8 @@ TEST_F(Reproducing, CrossoverIsJudgedAtItsLength) {
 
 TEST_F(Reproducing, MonotoneLooksAtNeighbours) {
   const auto rule = [](const char* along, const char* direction, double slack) {
-    return Json{{{"kind", "monotone"}, {"along", along}, {"direction", direction},
-                 {"slack", slack}}};
+    return Json{
+        {{"kind", "monotone"}, {"along", along}, {"direction", direction}, {"slack", slack}}};
   };
   EXPECT_EQ(verdicts("Local", rule("columns", "up", 0)), "sppp");
   EXPECT_EQ(verdicts("Local", rule("columns", "down", 0)), "sddd");
@@ -181,7 +185,9 @@ TEST_F(Reproducing, MonotoneLooksAtNeighbours) {
 
 TEST_F(Reproducing, EqualsHoldsAFigureAgainstOurOwnFormula) {
   const auto rule = [](const char* formula, double within) {
-    return Json{{{"kind", "equals"}, {"figure", "scratch_bytes"}, {"formula", formula},
+    return Json{{{"kind", "equals"},
+                 {"figure", "scratch_bytes"},
+                 {"formula", formula},
                  {"within", within}}};
   };
   EXPECT_EQ(verdicts("Local", rule("3*n", 0)), "pppp");
@@ -195,9 +201,10 @@ TEST_F(Reproducing, BoundAndRatio) {
   EXPECT_EQ(verdicts("Local", {{{"kind", "bound"}, {"most", 1.5e6}}}), "ppdd");
   EXPECT_EQ(verdicts("Local", {{{"kind", "bound"}, {"least", 0.9e6}, {"most", 2.5e6}}}), "dppd");
   EXPECT_EQ(verdicts("Local", {{{"kind", "ratio"}, {"over", "Dense"}, {"least", 3.9}}}), "dppp");
-  EXPECT_EQ(verdicts("Local", {{{"kind", "ratio"}, {"over", "Dense"}, {"most", 1},
-                                {"figure", "scratch_bytes"}}}),
-            "pppp");
+  EXPECT_EQ(
+      verdicts("Local",
+               {{{"kind", "ratio"}, {"over", "Dense"}, {"most", 1}, {"figure", "scratch_bytes"}}}),
+      "pppp");
 }
 
 TEST_F(Reproducing, LikePublishedComparesRatiosOnly) {
@@ -244,8 +251,7 @@ TEST_F(Reproducing, WhatIsNotMeasuredSaysWhy) {
   records.push_back(refused);
   Json json = table_json();
   json["panels"][0]["rows"][1]["unmeasured"] = "too slow";
-  json["panels"][0]["rows"].push_back(
-      {{"name", "Other"}, {"values", {1, 2, 3, 4}}, {"mark", "V"}});
+  json["panels"][0]["rows"].push_back({{"name", "Other"}, {"values", {1, 2, 3, 4}}, {"mark", "V"}});
   const JudgedTable table = judged(json, records);
   const auto& cells = table.panels[0].cells;
   EXPECT_EQ(cells[1][0].why_not, "too slow");
@@ -317,12 +323,17 @@ TEST_F(Reproducing, MistakesNameFileAndKey) {
   EXPECT_THAT(mistake(with("/panels/0/rows/0/rules",
                            {{{"kind", "bound"}, {"most", 1}, {"columns", {"513"}}}})),
               HasSubstr("unknown column '513'"));
-  EXPECT_THAT(mistake(with("/panels/0/rows/0/rules",
-                           {{{"kind", "rank_correlation"}, {"least", 1}}})),
-              HasSubstr("belongs to claims"));
+  EXPECT_THAT(
+      mistake(with("/panels/0/rows/0/rules", {{{"kind", "rank_correlation"}, {"least", 1}}})),
+      HasSubstr("belongs to claims"));
   EXPECT_THAT(mistake(with("/panels/0/rows/0/rules",
                            {{{"kind", "slope"}, {"law", "n"}, {"within", "much"}}})),
               HasSubstr("within is no number"));
+  EXPECT_THAT(mistake(with("/panels/0/rows/0/rules",
+                           {{{"kind", "slope"}, {"law", "n*width"}, {"within", 1}}})),
+              AllOf(HasSubstr("Times, Dense, 512"), HasSubstr("unknown variable 'width'")));
+  EXPECT_THAT(mistake(with("/panels/0/columns/0/length", 0.5)),
+              HasSubstr("length = 0.5 is no whole number"));
 }
 
 TEST_F(Reproducing, JsonHoldsEveryCell) {

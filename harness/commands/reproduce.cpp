@@ -6,6 +6,7 @@
 #include <list>
 
 #include "commands/command.h"
+#include "expressions/settings.h"
 #include "records/store.h"
 #include "report/summary.h"
 #include "reproducing/render.h"
@@ -37,12 +38,14 @@ Experiment experiment_of(const PublishedRun& run, const PublishedTable& table,
                          const ParsedOptions& options) {
   ParsedOptions settings;
   settings.values = options.values;
+  std::vector<std::string> known;
+  for (const ExperimentOption& option : experiment_options()) known.push_back(option.spec.name);
   for (const auto& [key, value] : run.settings) {
-    settings.values.emplace(key, std::vector{OptionValue{value, table.path + ": set"}});
-    const auto is_it = [&](const ExperimentOption& option) { return option.spec.name == key; };
-    if (std::none_of(experiment_options().begin(), experiment_options().end(), is_it)) {
-      throw Error(table.path + ": set names an unknown option '" + key + "'");
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      throw Error(fmt::format("{}: run {} sets an unknown option '{}'{}", table.path, run.name, key,
+                              suggestion(key, known)));
     }
+    settings.values.emplace(key, std::vector{OptionValue{value, table.path}});
   }
   Experiment experiment = load_experiment(run.config, settings);
   experiment.name = run.name;

@@ -146,6 +146,7 @@ void add_figures(Row& row) {
 
   row.sampled = std::any_of(seeds.begin(), seeds.end(), [](const Record* r) { return r->sampled; });
   row.time_ns = over_seeds(seeds, times_ns);
+  row.processor_ns = over_rounds(seeds, &Round::cpu_ns);
   if (row.status == Status::ok) row.speed_up = over_seeds(seeds, speed_ups);
   if (row.time_ns) {
     // Multiply-adds per nanosecond, in floating-point operations per second.

@@ -34,7 +34,8 @@ struct Row {
   /// Why its times are not to be relied on; empty if nothing speaks against them (rounds.h).
   std::string instability;
 
-  std::optional<Estimate> time_ns;  ///< of a forward pass, or of a decoded token
+  std::optional<Estimate> time_ns;     ///< of a forward pass, or of a decoded token
+  std::optional<double> processor_ns;  ///< likewise: of all threads together, median over rounds
   /// Median over rounds of the anchor's time over the variant's in the same round.
   std::optional<Estimate> speed_up;
   std::optional<double> useful_flops, executed_flops;  ///< per second, 2 per multiply-add

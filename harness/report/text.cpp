@@ -117,7 +117,8 @@ void add_lines(std::string& text, const Grid& grid) {
     upper.push_back(column.upper);
     lower.push_back(column.lower);
   }
-  add_line(text, "", "", upper, widths);
+  const auto is_empty = [](const std::string& word) { return word.empty(); };
+  if (!std::all_of(upper.begin(), upper.end(), is_empty)) add_line(text, "", "", upper, widths);
   add_line(text, "", grid.names, lower, widths);
   for (const Grid::Group& group : grid.groups) {
     if (!group.heading.empty()) add_wrapped(text, group.heading, 0);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <utility>
 
 #include "expressions/settings.h"
@@ -49,6 +50,15 @@ double JsonFields::number(const std::string& name) {
 
 std::optional<double> JsonFields::maybe_number(const std::string& name) {
   return has(name) ? std::optional(number(name)) : std::nullopt;
+}
+
+std::int64_t JsonFields::whole(const std::string& name, std::int64_t least) {
+  constexpr double kMost = 0x1p40;
+  const double value = number(name);
+  if (!(value >= static_cast<double>(least) && value <= kMost && value == std::floor(value))) {
+    fail(fmt::format("{} = {} is no whole number from {} to {}", name, value, least, kMost));
+  }
+  return static_cast<std::int64_t>(value);
 }
 
 std::vector<std::string> JsonFields::texts(const std::string& name) {

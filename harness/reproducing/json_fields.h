@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -25,6 +26,8 @@ class JsonFields {
   std::string text(const std::string& name, const std::string& otherwise);
   double number(const std::string& name);
   std::optional<double> maybe_number(const std::string& name);
+  /// A whole number from `least` to 2^40.
+  std::int64_t whole(const std::string& name, std::int64_t least);
   std::vector<std::string> texts(const std::string& name);   ///< of a list; empty for none
   std::vector<JsonFields> objects(const std::string& name);  ///< of a list; empty for none
   /// The member as an object; Error for none.

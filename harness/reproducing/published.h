@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "expressions/evaluate.h"
@@ -106,6 +107,8 @@ struct PublishedTable {
   /// Evaluates a formula of these variables and of parts. Throws Error.
   double value_of(const std::string& formula, Variables variables) const;
 };
+
+inline constexpr std::string_view kPublishedEnding = ".published.json";
 
 /// Reads and checks one file. Throws Error naming file, place and key for unknown keys, values of
 /// another kind, unknown figures and rules, and lists of the wrong size.

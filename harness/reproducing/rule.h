@@ -31,6 +31,7 @@ struct Rule {
   bool for_exponents = false;     ///< applies to cells that hold exponents
   bool needs_ratios = false;      ///< only figures without a unit may be held against it
   std::vector<std::string> rows;  ///< names of rows that it needs
+  std::string formula;            ///< that it evaluates
   // Which cells it is for, by their column.
   Index from = 0, to = std::numeric_limits<Index>::max();  ///< of its length
   std::vector<std::string> columns;                        ///< names; empty: all

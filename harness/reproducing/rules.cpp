@@ -62,9 +62,9 @@ Rule read_rule(JsonFields fields, bool of_panel) {
   }
   Rule rule = kind.make(fields);
   rule.scope = kind.scope;
-  rule.columns = fields.texts("columns");
-  if (const auto from = fields.maybe_number("from")) rule.from = static_cast<Index>(*from);
-  if (const auto to = fields.maybe_number("to")) rule.to = static_cast<Index>(*to);
+  if (!of_panel) rule.columns = fields.texts("columns");
+  if (fields.has("from")) rule.from = fields.whole("from", 1);
+  if (fields.has("to")) rule.to = fields.whole("to", 1);
   fields.done();
   return rule;
 }
@@ -90,6 +90,16 @@ std::optional<double> CellView::value_at(std::size_t at_row, std::size_t at_colu
   Selector selector = panel.selector_of(at_row, at_column);
   if (!figure.empty()) selector.figure = figure;
   return measured_value(measured, selector);
+}
+
+std::string read_figure(JsonFields& fields) {
+  const std::string figure = fields.text("figure", "");
+  try {
+    if (!figure.empty()) find_measured_figure(figure);
+  } catch (const Error& error) {
+    fields.fail(error.what());
+  }
+  return figure;
 }
 
 std::size_t row_named(const Panel& panel, const std::string& name) {

@@ -57,6 +57,8 @@ Rule like_published_rule(JsonFields& fields);
 Rule rank_correlation_rule(JsonFields& fields);
 
 /// What rules share.
+/// The figure that a rule names in place of the cell's; empty for none.
+std::string read_figure(JsonFields& fields);
 std::size_t row_named(const Panel& panel, const std::string& name);  ///< Error for none
 /// The figure of another row over this one's in the same column: of times round by round, where
 /// both were measured together.

@@ -14,7 +14,7 @@ namespace subquad {
 namespace {
 
 /// The column of the longest measured length below this one's, in the same row.
-std::optional<std::size_t> column_before(const CellView& cell) {
+std::optional<std::size_t> column_before(const CellView& cell, const std::string& figure) {
   const std::optional<Index> length = cell.selector().length;
   std::optional<std::size_t> before;
   Index longest = 0;
@@ -22,7 +22,7 @@ std::optional<std::size_t> column_before(const CellView& cell) {
     const Selector selector = cell.panel.selector_of(cell.row, column);
     if (!selector.length || selector.exponent_in || !length) continue;
     if (*selector.length >= *length || *selector.length <= longest) continue;
-    if (!cell.value_at(cell.row, column)) continue;
+    if (!cell.value_at(cell.row, column, figure)) continue;
     before = column;
     longest = *selector.length;
   }
@@ -44,20 +44,23 @@ Finding growth(double found, double wanted, double within, const std::string& wh
 }  // namespace
 
 /// `law`: formula; `within`: of the power between a measured length and the one before, both of
-/// which are in `from` ... `to`.
+/// which are in `from` ... `to`; `figure`: in place of the cell's.
 Rule slope_rule(JsonFields& fields) {
   const std::string law = fields.text("law");
   const double within = fields.number("within");
-  const auto from = static_cast<Index>(fields.maybe_number("from").value_or(0));
+  const std::string figure = read_figure(fields);
+  const Index from = fields.has("from") ? fields.whole("from", 1) : 0;
   Rule rule;
-  rule.text = fmt::format("grows as {} from one length to the next, ±{} in the power", law, within);
+  rule.formula = law;
+  rule.text = fmt::format("{}grows as {} from one length to the next, ±{} in the power",
+                          figure.empty() ? "" : figure + " ", law, within);
   if (from > 0) rule.text += fmt::format(", from {} on", from);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
-    const auto before = column_before(cell);
-    const auto value = cell.value();
+    const auto before = column_before(cell, figure);
+    const auto value = cell.value(figure);
     if (!before || !value) return std::nullopt;
     const Selector lower = cell.panel.selector_of(cell.row, *before);
-    const auto lower_value = cell.value_at(cell.row, *before);
+    const auto lower_value = cell.value_at(cell.row, *before, figure);
     if (*lower.length < from || !(*lower_value > 0) || !(*value > 0)) return std::nullopt;
     const Index length = *cell.selector().length;
     const double found = exponent_of({{*lower.length, *lower_value}, {length, *value}}).value;
@@ -75,6 +78,7 @@ Rule law_rule(JsonFields& fields) {
   const double within = fields.number("within");
   Rule rule;
   rule.for_exponents = true;
+  rule.formula = law;
   rule.text = fmt::format("grows as {}, ±{} in the fitted power", law, within);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const Selector selector = cell.selector();
@@ -92,20 +96,22 @@ Rule law_rule(JsonFields& fields) {
 /// fitted; `power`, `within`. Judged in the column of `last`.
 Rule power_rule(JsonFields& fields) {
   const std::string in = fields.text("in");
-  const double first = fields.number("first"), last = fields.number("last");
+  const Index first = fields.whole("first", 1), last = fields.whole("last", first + 1);
   const double power = fields.number("power"), within = fields.number("within");
-  if (!(first >= 1 && first < last)) fields.fail("first is not from 1 to below last");
   Rule rule;
   rule.text = fmt::format("grows with {} to the power of {} ± {}, from {} to {}", in, power, within,
                           first, last);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
-    if (variable_of(cell.panel.columns[cell.column], in) != last) return std::nullopt;
+    if (variable_of(cell.panel.columns[cell.column], in) != static_cast<double>(last)) {
+      return std::nullopt;
+    }
     std::map<Index, double> points;
     for (std::size_t column = 0; column < cell.panel.columns.size(); ++column) {
       const auto place = variable_of(cell.panel.columns[column], in);
       const auto value = cell.value_at(cell.row, column);
-      if (!place || *place < first || *place > last || !value || !(*value > 0)) continue;
-      points.emplace(static_cast<Index>(*place), *value);
+      if (!place || !value || !(*value > 0)) continue;
+      const auto whole = static_cast<Index>(*place);
+      if (whole >= first && whole <= last) points.emplace(whole, *value);
     }
     if (points.size() < 2) return std::nullopt;
     const double found = exponent_of({points.begin(), points.end()}).value;
@@ -120,7 +126,7 @@ Rule power_rule(JsonFields& fields) {
 /// certainly below the other's (95 % interval over rounds).
 Rule crossover_rule(JsonFields& fields) {
   const std::string over = fields.text("over");
-  const auto by = static_cast<Index>(fields.number("by"));
+  const Index by = fields.whole("by", 1);
   Rule rule;
   rule.text = fmt::format("certainly faster than {} from some length up to {} on", over, by);
   rule.rows = {over};

@@ -11,18 +11,12 @@
 #include "report/models.h"
 #include "report/units.h"
 #include "reproducing/rules.h"
+#include "subquad/error.h"
 
 namespace subquad {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// A figure in a rule; empty: the cell's.
-std::string read_figure(JsonFields& fields) {
-  const std::string figure = fields.text("figure", "");
-  if (!figure.empty()) find_measured_figure(figure);
-  return figure;
-}
 
 struct Bounds {
   double least = -kInfinity, most = kInfinity;
@@ -85,6 +79,7 @@ Rule formula_rule(JsonFields& fields) {
   const std::string formula = fields.text("formula");
   const double within = fields.number("within");
   Rule rule;
+  rule.formula = formula;
   rule.text = fmt::format("published = {} within {}", formula, within);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const auto published = cell.published();
@@ -107,6 +102,7 @@ Rule equals_rule(JsonFields& fields) {
   const std::string formula = fields.text("formula"), figure = read_figure(fields);
   const double within = fields.number("within");
   Rule rule;
+  rule.formula = formula;
   rule.text = fmt::format("measured{} = {} within {:g} %", figure.empty() ? "" : " " + figure,
                           formula, 100 * within);
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
@@ -165,7 +161,11 @@ Rule ratio_rule(JsonFields& fields) {
 Rule paired_rule(JsonFields& fields) {
   const std::string over = fields.text("over"), metric = fields.text("metric");
   const double errors = fields.number("errors");
-  find_metric(metric);
+  try {
+    find_metric(metric);
+  } catch (const Error& error) {
+    fields.fail(error.what());
+  }
   Rule rule;
   rule.text = fmt::format("{} above that of {} by more than {} standard errors, paired", metric,
                           over, errors);
@@ -223,6 +223,7 @@ Rule rank_correlation_rule(JsonFields& fields) {
   const std::string column = fields.text("column", "");
   const double least = fields.number("least");
   Rule rule;
+  if (!column.empty()) rule.columns = {column};
   rule.text = fmt::format("rank correlation with the published figures of {} at least {}",
                           column.empty() ? "all cells" : column, least);
   rule.judge = [=](const CellView& view) -> std::optional<Finding> {
