@@ -82,11 +82,6 @@ Measured recorded(const PublishedTable& table, const std::string& folder) {
     if (const std::string bad = bad_lines_text(stored.path, stored); !bad.empty()) {
       fmt::print(stderr, "subquad: {}\n", bad);
     }
-    for (const Record& record : stored.records) {
-      if (record.status != Status::ok && record.status != Status::refused) {
-        measured.all_well = false;
-      }
-    }
     std::ranges::move(stored.records, std::back_inserter(measured.records));
   }
   return measured;
@@ -98,6 +93,15 @@ struct Reproduced {
   Measured measured;
   Summary summary;
 };
+
+/// Of records that were measured again, the last ones count.
+bool ended_well(const Summary& summary) {
+  return std::all_of(summary.tables.begin(), summary.tables.end(), [](const Table& table) {
+    return std::all_of(table.rows.begin(), table.rows.end(), [](const Row& row) {
+      return row.status == Status::ok || row.status == Status::refused;
+    });
+  });
+}
 
 void print(const std::vector<Section>& sections, const std::string& format) {
   fmt::print("{}\n", format == "markdown" ? markdown_of(sections) : text_of(sections));
@@ -126,7 +130,7 @@ int reproduce(const std::vector<std::string>& names, const ParsedOptions& option
     each.summary = summarise(each.measured.records, {});
     judged.push_back(judge(each.table, each.summary));
     judged.back().seconds = each.measured.seconds;
-    judged.back().all_well = each.measured.all_well;
+    judged.back().all_well = each.measured.all_well && ended_well(each.summary);
     if (format != "json") print(sections(judged.back()), format);
   }
   if (format == "json") {
