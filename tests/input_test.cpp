@@ -376,36 +376,6 @@ TEST(Inputs, AlignedQueriesScoreAsDeclared) {
   for (Index i = 0; i < 20; ++i) EXPECT_NEAR(scores(i, aligned[i]), 7, 1e-5);
 }
 
-TEST(Inputs, TokensOfADuplicationSeekTheirDouble) {
-  const LayerInput input = make("duplication(noise=0)", sized(400, 64));
-  const Matrix scores =
-      to_double(input.q_of(0, 0)) * to_double(input.k_of(0, 0)).transpose() / std::sqrt(64.0);
-  const Matrix q = to_double(input.q_of(0, 0)).rowwise().normalized();
-  const Matrix weights = weights_of(input);
-  for (Index i = 0; i < 400; ++i) {
-    const Index other = (i + 200) % 400;
-    EXPECT_NEAR(scores(i, other), 20, 1e-4);
-    EXPECT_NEAR(scores(i, i), 16, 1e-4);
-    EXPECT_NEAR(q.row(i).dot(q.row(other)), 0.8, 1e-5);
-    EXPECT_GT(weights(i, other), 0.9);
-  }
-  // Other tokens' codes are random: cosines of standard deviation 1 / 8.
-  const Matrix cosines = q.topRows(200) * q.topRows(200).transpose();
-  EXPECT_NEAR(cosines.squaredNorm() / 200 - 1, 199 / 64.0, 0.5);
-  const Matrix v = to_double(input.v_of(0, 0));
-  EXPECT_NEAR(std_of(v), 1, 0.03);
-  EXPECT_NEAR(v.topRows(200).cwiseProduct(v.bottomRows(200)).mean(), 0, 0.05);
-}
-
-TEST(Inputs, ADuplicationOfAnOddNumberLeavesOneAlone) {
-  const LayerInput input = make("duplication(noise=0,sharpness=8)", sized(7, 16));
-  const Matrix scores = to_double(input.q_of(0, 0)) * to_double(input.k_of(0, 0)).transpose() / 4;
-  for (Index i = 0; i < 7; ++i) EXPECT_NEAR(scores(i, i == 6 ? 6 : (i + 3) % 6), 8, 1e-5) << i;
-  // More queries than keys go round.
-  const LayerInput cross = make("duplication(noise=0)", {.queries = 15, .keys = 7, .dim = 16});
-  EXPECT_EQ(to_double(cross.q_of(0, 0)).row(2), to_double(cross.q_of(0, 0)).row(9));
-}
-
 TEST(Inputs, MistakesAreNamed) {
   EXPECT_EQ(error_of("gausian"), "unknown input 'gausian' (did you mean 'gaussian'?)");
   EXPECT_THAT(error_of("gaussian(stdd=2)"), HasSubstr("no parameter 'stdd' (did you mean 'std'?)"));
