@@ -68,6 +68,43 @@ TEST(Metrics, NotANumberStaysNotANumber) {
   }
 }
 
+TEST(Metrics, RecallCountsRowsThatAreNearestToTheirOwn) {
+  // The third row lies where the first belongs; the size of an error does not matter.
+  const std::vector<double> reference = {1, 0, 0, 1, -1, 0, 0, -1};
+  EXPECT_EQ(figure("row_recall", reference, reference, 4), 1);
+  EXPECT_EQ(figure("row_recall", {9, 1, 0.1, 0.2, 0.5, 0, 0, -3}, reference, 4), 0.75);
+  EXPECT_EQ(figure("row_recall", {-1, 0, 0, -1, 1, 0, 0, 1}, reference, 4), 0);
+  // Rows that are alike cannot be told apart, and nobody is blamed for it.
+  EXPECT_EQ(figure("row_recall", {0.1, 0.3, 0.1, 0.3}, {0.1, 0.3, 0.1, 0.3}, 2), 1);
+}
+
+TEST(Metrics, RecallIsThatOfAllPairsCompared) {
+  constexpr Index kRows = 150, kCols = 3;
+  Generator random(4);
+  std::vector<double> output(kRows * kCols), reference(kRows * kCols);
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    reference[i] = random.normal();
+    output[i] = reference[i] + 0.2 * random.normal();
+  }
+  const auto distance = [&](Index i, Index j) {
+    double sum = 0;
+    for (Index c = 0; c < kCols; ++c) {
+      const double difference = output[i * kCols + c] - reference[j * kCols + c];
+      sum += difference * difference;
+    }
+    return sum;
+  };
+  double right = 0;
+  for (Index i = 0; i < kRows; ++i) {
+    bool nearest = true;
+    for (Index j = 0; j < kRows; ++j) nearest = nearest && distance(i, i) <= distance(i, j);
+    right += nearest;
+  }
+  EXPECT_GT(right, kRows / 4);
+  EXPECT_LT(right, kRows);
+  EXPECT_EQ(figure("row_recall", output, reference, kRows), right / kRows);
+}
+
 TEST(Metrics, DroppedMass) {
   const std::vector<double> rows = {0, 0, 0};
   const std::vector<double> full = {std::log(4.0), 1000, -kInfinity};

@@ -56,9 +56,9 @@ struct InputRequest {
   Index first_sequence = 0;  ///< a generator's sequences have numbers from here on
 };
 
-/// Makes the input that `expression` names: a generator (gaussian, clustered, low_rank, smooth,
-/// sinks, needle, alignment) or `file(path=...,batch=0,heads=0:4)`. Mistakes, non-finite values,
-/// files shorter than asked throw Error.
+/// Makes the input that `expression` names: a registered generator with its parameters, or
+/// `file(path=...,batch=0,heads=0:4)`. Mistakes, non-finite values, files shorter than asked throw
+/// Error.
 LayerInput make_input(const Expression& expression, const InputRequest& request);
 
 /// Files that an input expression reads: its arguments named `path`.

@@ -2,6 +2,7 @@
 
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -64,6 +65,33 @@ double row_error(const Comparison& c, double probability) {
     errors.push_back(error);
   }
   return quantile(std::move(errors), probability);
+}
+
+/// Distances of `count` output rows from `first` on to all reference rows, squared, less the output
+/// row's own square.
+RowMajor<double> distances(const Comparison& c, Index first, Index count) {
+  const auto reference = as_eigen(c.reference);
+  RowMajor<double> result =
+      -2 * as_eigen(c.output).middleRows(first, count) * reference.transpose();
+  result.rowwise() += reference.rowwise().squaredNorm().transpose();
+  return result;
+}
+
+/// Rows that are nearest to their own reference row; another one as near, up to rounding, does not
+/// count against it.
+double row_recall(const Comparison& c) {
+  constexpr Index kBlock = 64;  // rows whose distances are held at a time
+  const double longest = as_eigen(c.reference).rowwise().norm().maxCoeff();
+  Index right = 0;
+  for (Index first = 0; first < c.output.rows; first += kBlock) {
+    const RowMajor<double> block = distances(c, first, std::min(kBlock, c.output.rows - first));
+    for (Index i = 0; i < block.rows(); ++i) {
+      const double size = as_eigen(c.output).row(first + i).norm();
+      const double rounding = 1e-12 * longest * (longest + size);
+      right += block(i, first + i) <= block.row(i).minCoeff() + rounding;
+    }
+  }
+  return static_cast<double>(right) / static_cast<double>(c.output.rows);
 }
 
 double dropped_mass(const Comparison& c) {
@@ -136,6 +164,10 @@ constexpr Metric kMetrics[] = {
     {"row_error_max", "row error, worst", "1", Better::lower, false,
      "largest relative error of one query row", [](const Comparison& c) { return row_error(c, 1); },
      nullptr},
+    {"row_recall", "recall of rows", "1", Better::higher, false,
+     "share of query rows whose output is nearer to their own exact output than to that of any "
+     "other row",
+     row_recall, nullptr},
     {"dropped_mass", "dropped mass", "1", Better::lower, true,
      "1 - mean over query rows of the attention mass of the keys that were kept", dropped_mass,
      dropped_mass_deviation},

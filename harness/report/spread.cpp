@@ -56,6 +56,8 @@ void add_error_parts(const std::vector<const Record*>& seeds, Spread& spread) {
     if (split.within) within.push_back(*split.within);
   }
   spread.error = average(all).value_or(std::nan(""));
+  for (double& value : all) value *= value;
+  spread.squared_error = average(all).value_or(std::nan(""));
   spread.method_error = deviation(average(within));
   spread.input_error = deviation(average(between));
   // Without tensors of its own a method has no randomness to hide in the input's part.

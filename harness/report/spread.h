@@ -20,6 +20,7 @@ struct Spread {
   std::size_t draws = 0;  ///< of random tensors, over all seeds
   /// Of the relative error of one head, mean over heads and over draws.
   double error = 0;
+  double squared_error = 0;               ///< mean of its square, likewise
   std::optional<Deviation> method_error;  ///< between draws on one input
   /// Between seeds, which have inputs of their own.
   std::optional<Deviation> input_error;

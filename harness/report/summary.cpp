@@ -310,6 +310,10 @@ Summary summarise(const std::vector<Record>& records, const ReportOptions& optio
   return summary;
 }
 
+std::optional<Estimate> metric_of(const Row& row, std::string_view metric) {
+  return over_heads(row.finished(), &Record::error, metric);
+}
+
 std::string target_heading(const std::string& target) {
   static const std::map<std::string, std::string> kMeanings = {
       {"exact", "softmax attention itself; the error is rounding"},

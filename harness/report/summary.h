@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "records/record.h"
@@ -92,6 +93,9 @@ Summary summarise(const std::vector<Record>& records, const ReportOptions& optio
 
 /// Median over sequences and seeds of each head's relative error; empty where none was taken.
 std::vector<double> errors_by_head(const Row& row);
+/// Any metric of `Record::error` (metrics.h): median over seeds of the median over heads, with the
+/// range over all of them; empty if it was not taken.
+std::optional<Estimate> metric_of(const Row& row, std::string_view metric);
 
 /// What the figures of a group of rows mean: "operation: computes something else by design; ...".
 std::string target_heading(const std::string& target);

@@ -150,8 +150,7 @@ std::string render_text(const std::vector<std::string>& notices,
                         const std::vector<Section>& sections) {
   std::string text;
   for (const std::string& notice : notices) add_wrapped(text, notice, 0);
-  if (!notices.empty() && !sections.empty()) text += "
-";
+  if (!notices.empty() && !sections.empty()) text += "\n";
   return text + text_of(sections);
 }
 

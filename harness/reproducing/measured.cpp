@@ -45,6 +45,15 @@ Figure activation_bytes(const Row& row) {
 /// Beside Q, K, V and the output; tensors that are drawn or learned not counted.
 Figure attention_bytes(const Row& row) { return row.scratch_bytes; }
 
+Figure squared_error(const Row& row) {
+  return row.spread ? Figure(row.spread->squared_error) : std::nullopt;
+}
+
+Figure negative_denominators(const Row& row) {
+  if (!row.negative_denominators) return std::nullopt;
+  return *row.negative_denominators / row.output_rows;
+}
+
 constexpr double kMebibyte = 0x1p20;
 
 Index position(Axis axis, const Record& record) {
@@ -107,6 +116,16 @@ const std::vector<MeasuredFigure>& measured_figures() {
        [](const Row& row) { return median_of(row.error); }},
       {"target_error", "", 1, true, false, "relative, against the variant's own dense target",
        [](const Row& row) { return median_of(row.target_error); }},
+      {"squared_error", "", 1, true, false,
+       "square of the relative error, mean over heads, seeds and draws", squared_error},
+      {"spectral_error", "", 1, true, false,
+       "relative, in the spectral norm, against dense; median over heads",
+       [](const Row& row) { return median_of(metric_of(row, "spectral_error")); }},
+      {"row_recall", "", 1, true, false,
+       "share of rows that are nearest to their own exact row; median over heads",
+       [](const Row& row) { return median_of(metric_of(row, "row_recall")); }},
+      {"negative_denominators", "", 1, true, false,
+       "share of rows whose weights sum to less than 0", negative_denominators},
       {"dropped_mass", "", 1, true, false, "attention mass of keys that were left out",
        [](const Row& row) { return median_of(row.dropped_mass); }},
   };

@@ -1,5 +1,7 @@
 #include "reproducing/published.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -28,6 +30,17 @@ std::set<std::string> names_in(const std::string& formula) {
   return names;
 }
 
+/// `{name}` in a layer expression stands for that variable, as it is written.
+std::string filled(std::string text, const Variables& variables) {
+  for (const Variable& variable : variables) {
+    const std::string place = "{" + variable.name + "}", value = fmt::format("{}", variable.value);
+    for (std::size_t at = text.find(place); at != std::string::npos; at = text.find(place, at)) {
+      text.replace(at, place.size(), value);
+    }
+  }
+  return text;
+}
+
 template <class T>
 void prefer(std::optional<T>& mine, const std::optional<T>& inner) {
   if (inner) mine = inner;
@@ -54,7 +67,12 @@ Selector Selector::with(const Selector& inner) const {
 }
 
 Selector Panel::selector_of(std::size_t row, std::size_t column) const {
-  return selector.with(rows[row].selector).with(columns[column].selector);
+  Selector merged = selector.with(rows[row].selector).with(columns[column].selector);
+  if (merged.variant) {
+    merged.variant =
+        filled(filled(*merged.variant, columns[column].variables), rows[row].variables);
+  }
+  return merged;
 }
 
 double PublishedTable::value_of(const std::string& formula, Variables variables) const {

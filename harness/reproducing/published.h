@@ -19,8 +19,9 @@ enum class Axis { length, dim };
 /// column's word counts before the row's, and the row's before the panel's. docs/reproduce.md has
 /// the keys.
 struct Selector {
-  std::optional<std::string> figure;   ///< key of a `MeasuredFigure`
-  std::optional<std::string> variant;  ///< layer expression in its canonical spelling
+  std::optional<std::string> figure;  ///< key of a `MeasuredFigure`
+  /// Layer expression in its canonical spelling; "{name}" stands for a variable of row or column.
+  std::optional<std::string> variant;
   std::optional<std::string> input;
   std::optional<Index> length, dim;
   std::optional<bool> causal;

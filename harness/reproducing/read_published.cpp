@@ -186,7 +186,13 @@ Panel read_panel(JsonFields fields) {
   panel.notes = fields.texts("notes");
   for (std::size_t row = 0; row < panel.rows.size(); ++row) {
     for (std::size_t column = 0; column < panel.columns.size(); ++column) {
-      if (!panel.selector_of(row, column).figure) fields.fail("says no figure");
+      const Selector selector = panel.selector_of(row, column);
+      if (!selector.figure) fields.fail("says no figure");
+      if (selector.variant && selector.variant->find('{') != std::string::npos) {
+        fields.fail(fmt::format("{}, {}: {} names a variable that neither row nor column has",
+                                panel.rows[row].name, panel.columns[column].name,
+                                *selector.variant));
+      }
     }
   }
   check_rules(panel, fields);

@@ -46,11 +46,13 @@ Rule read_rule(JsonFields fields, bool of_panel);
 Rule formula_rule(JsonFields& fields);
 Rule slope_rule(JsonFields& fields);
 Rule law_rule(JsonFields& fields);
+Rule power_rule(JsonFields& fields);
 Rule crossover_rule(JsonFields& fields);
 Rule monotone_rule(JsonFields& fields);
 Rule equals_rule(JsonFields& fields);
 Rule bound_rule(JsonFields& fields);
 Rule ratio_rule(JsonFields& fields);
+Rule paired_rule(JsonFields& fields);
 Rule like_published_rule(JsonFields& fields);
 Rule rank_correlation_rule(JsonFields& fields);
 

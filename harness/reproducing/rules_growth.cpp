@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 
 #include "report/rounds.h"
 #include "report/scaling.h"
@@ -26,6 +27,13 @@ std::optional<std::size_t> column_before(const CellView& cell, const std::string
     longest = *selector.length;
   }
   return before;
+}
+
+std::optional<double> variable_of(const PublishedColumn& column, const std::string& name) {
+  for (const Variable& variable : column.variables) {
+    if (variable.name == name) return variable.value;
+  }
+  return std::nullopt;
 }
 
 Finding growth(double found, double wanted, double within, const std::string& where) {
@@ -80,6 +88,36 @@ Rule law_rule(JsonFields& fields) {
     const double wanted = law_power(law, points, *selector.exponent_in, cell.table);
     return growth(*found, wanted, within,
                   fmt::format("from {} to {}", points.front().first, points.back().first));
+  };
+  return rule;
+}
+
+/// `in`: a variable of the columns; `first`, `last`: values of it, between which the power is
+/// fitted; `power`, `within`. Judged in the column of `last`.
+Rule power_rule(JsonFields& fields) {
+  const std::string in = fields.text("in");
+  const Index first = fields.whole("first", 1), last = fields.whole("last", first + 1);
+  const double power = fields.number("power"), within = fields.number("within");
+  Rule rule;
+  rule.text = fmt::format("grows with {} to the power of {} ± {}, from {} to {}", in, power, within,
+                          first, last);
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    if (variable_of(cell.panel.columns[cell.column], in) != static_cast<double>(last)) {
+      return std::nullopt;
+    }
+    std::map<Index, double> points;
+    for (std::size_t column = 0; column < cell.panel.columns.size(); ++column) {
+      const auto place = variable_of(cell.panel.columns[column], in);
+      const auto value = cell.value_at(cell.row, column);
+      if (!place || !value || !(*value > 0)) continue;
+      const auto whole = static_cast<Index>(*place);
+      if (whole >= first && whole <= last) points.emplace(whole, *value);
+    }
+    if (points.size() < 2) return std::nullopt;
+    const double found = exponent_of({points.begin(), points.end()}).value;
+    return Finding{std::abs(found - power) <= within,
+                   fmt::format("grows with {} to the power of {:.2f} over {} cells", in, found,
+                               points.size())};
   };
   return rule;
 }

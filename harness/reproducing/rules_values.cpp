@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
+#include "measuring/metrics.h"
 #include "report/models.h"
 #include "report/units.h"
 #include "reproducing/rules.h"
+#include "subquad/error.h"
 
 namespace subquad {
 namespace {
@@ -29,6 +33,36 @@ struct Bounds {
     return fmt::format("from {} to {}", significant(least), significant(most));
   }
 };
+
+/// First less second, head by head, of seeds that both rows have.
+std::vector<double> paired_differences(const Row& first, const Row& second,
+                                       const std::string& metric) {
+  std::vector<double> differences;
+  for (const Record* a : first.finished()) {
+    for (const Record* b : second.finished()) {
+      const auto of_a = a->error.find(metric), of_b = b->error.find(metric);
+      if (a->seed != b->seed || of_a == a->error.end() || of_b == b->error.end()) continue;
+      const std::size_t heads = std::min(of_a->second.size(), of_b->second.size());
+      for (std::size_t head = 0; head < heads; ++head) {
+        differences.push_back(of_a->second[head] - of_b->second[head]);
+      }
+    }
+  }
+  return differences;
+}
+
+struct MeanError {
+  double mean = 0, error = 0;  ///< and its standard error
+};
+
+/// Of two values or more, drawn independently.
+MeanError mean_error(const std::vector<double>& values) {
+  const auto count = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return {mean, std::sqrt(squares / (count - 1) / count)};
+}
 
 std::string in_unit(double value, const CellView& cell, const std::string& figure) {
   const MeasuredFigure& kind =
@@ -117,6 +151,36 @@ Rule ratio_rule(JsonFields& fields) {
     if (!ratio) return std::nullopt;
     return Finding{bounds.hold(*ratio),
                    fmt::format("{} has {} times as much", over, significant(*ratio))};
+  };
+  return rule;
+}
+
+/// `over`: a row; `metric`: of errors against dense, `errors` below. This row's lies above the
+/// other's by more than `errors` standard errors of the mean difference, over all heads of all
+/// seeds.
+Rule paired_rule(JsonFields& fields) {
+  const std::string over = fields.text("over"), metric = fields.text("metric");
+  const double errors = fields.number("errors");
+  try {
+    find_metric(metric);
+  } catch (const Error& error) {
+    fields.fail(error.what());
+  }
+  Rule rule;
+  rule.text = fmt::format("{} above that of {} by more than {} standard errors, paired", metric,
+                          over, errors);
+  rule.rows = {over};
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    const Row* mine = cell.report_row();
+    const Row* other =
+        cell.measured.find(cell.panel.selector_of(row_named(cell.panel, over), cell.column));
+    if (mine == nullptr || other == nullptr) return std::nullopt;
+    const std::vector<double> gains = paired_differences(*mine, *other, metric);
+    if (gains.size() < 2) return std::nullopt;
+    const MeanError gain = mean_error(gains);
+    return Finding{gain.mean > errors * gain.error,
+                   fmt::format("is above {} by {} ± {} over {} heads", over, significant(gain.mean),
+                               significant(gain.error), gains.size())};
   };
   return rule;
 }
