@@ -16,6 +16,10 @@ namespace subquad {
 Record blank_record(const Experiment& single, const LayerInput& input, const Problem& problem);
 /// Adds what the layer declares.
 void describe_layer(const Layer& layer, Record& record);
+/// Parts of that: bytes of the layer's tensors by role, added to those that are there; and the sum
+/// of all that is known before running.
+void add_tensor_bytes(const Layer& layer, Record& record);
+void add_predicted_bytes(Record& record);
 /// From a blank record alone: makes the layer and adds what it declares. Status `ok` if it can be
 /// run, otherwise `refused` or `failed` with the reason.
 void declare_point(Record& record);
@@ -25,7 +29,7 @@ inline constexpr std::uint64_t kProcessSlackBytes = std::uint64_t{256} << 20;
 
 /// Whether dropped mass is taken of a layer. It is about softmax over fewer keys; the log-sum-exp
 /// of an estimator is another thing, and a decoder gives none.
-bool tells_kept_mass(const Layer& layer, const Record& record);
+bool tells_kept_mass(const Layer& layer, bool decodes);
 
 /// One point, measured in this process. docs/measuring.md tells what is done and why.
 class PointMeasurement {
