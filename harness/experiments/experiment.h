@@ -9,8 +9,9 @@
 
 namespace subquad {
 
-/// What a point times: a forward pass over the whole problem, or decoding token by token.
-enum class Mode { forward, decode };
+/// What a point times: a forward pass over the whole problem, decoding token by token, or a trained
+/// model on text.
+enum class Mode { forward, decode, model };
 const char* to_string(Mode mode);
 
 /// What a config file (or a command line) spans: every combination of the lists below is a point.
@@ -30,6 +31,11 @@ struct Experiment {
   bool causal_as_trained = false;  ///< instead: where the input's file says that its model is
   std::vector<int> threads = {1};
   std::vector<std::uint64_t> seeds = {0};
+  std::string model;  ///< of mode `model`: folder of its weights
+  /// Of mode `model`: whose attention is the variant, one entry for each group: kAllLayers,
+  /// kEachLayer (a group for each layer), or layers as "0+2".
+  std::vector<std::string> replace = {kAllLayers};
+  static constexpr const char *kAllLayers = "all", *kEachLayer = "each";
   Index queries = 0;  ///< 0: as many as keys; otherwise the last `queries` positions where causal
   Index batch = 1, heads = 4, key_heads = 0, dim = 64, value_dim = 0;  ///< 0: as `heads`, as `dim`
   double scale = 0;                                                    ///< 0: 1 / sqrt(dim)

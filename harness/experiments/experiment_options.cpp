@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <stdexcept>
 
 #include "experiments/options.h"
 #include "expressions/parse_limits.h"
@@ -119,7 +120,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
   experiment.anchor = anchors.front();
 }
 
-constexpr Mode kModes[] = {Mode::forward, Mode::decode};
+constexpr Mode kModes[] = {Mode::forward, Mode::decode, Mode::model};
 constexpr std::string_view kWhole = "whole", kTrained = "trained";
 
 void set_lengths(Experiment& experiment, const Values& values) {
@@ -178,6 +179,35 @@ Strings get_causal(const Experiment& experiment) {
   return {fmt::format("{}", fmt::join(words, " "))};
 }
 
+bool is_layer_list(const std::string& text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  bool after_digit = false;
+  for (const char c : text) {
+    if (!is_digit(c) && !(c == '+' && after_digit)) return false;
+    after_digit = is_digit(c);
+  }
+  return after_digit;
+}
+
+void set_replace(Experiment& experiment, const Values& values) {
+  experiment.replace.clear();
+  for (const OptionValue& value : split_list("replace", values)) {
+    if (value.text != Experiment::kAllLayers && value.text != Experiment::kEachLayer &&
+        !is_layer_list(value.text)) {
+      throw Error(
+          fmt::format("{}: replace = {} is none of all, each, a number of a layer (from 0), "
+                      "several as 0+2",
+                      value.where, value.text));
+    }
+    experiment.replace.push_back(value.text);
+  }
+}
+
+Strings get_replace(const Experiment& experiment) {
+  if (experiment.model.empty()) return {};  // no other experiment has layers
+  return {fmt::format("{}", fmt::join(experiment.replace, " "))};
+}
+
 void set_figures(Experiment& experiment, const Values& values) {
   experiment.figures = to_switch("figures", values.back());
 }
@@ -208,13 +238,19 @@ std::vector<ExperimentOption> make_options() {
         true},
        set_lengths,
        get_lengths},
-      {{"mode", "forward|decode...",
-        "what is timed: a forward pass over the whole, or the last tokens of a causal sequence one "
-        "by "
-        "one, after a prompt of all that come before",
+      {{"mode", "forward|decode|model...",
+        "what is timed: a forward pass over the whole; the last tokens of a causal sequence one by "
+        "one, after a prompt of all that come before; a trained model that reads text",
         true},
        set_modes,
        get_modes},
+      text({"model", "FOLDER", "weights of the model of mode = model"}, &E::model),
+      {{"replace", "all|each|N...",
+        "layers of the model whose attention is the variant, dense in the others: all, each by "
+        "itself, or their numbers, several at once as 0+2",
+        true},
+       set_replace,
+       get_replace},
       integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
               &E::queries, 0, kMany),
       {{"causal", "BOOL...",
@@ -275,7 +311,17 @@ std::vector<ExperimentOption> make_options() {
 
 }  // namespace
 
-const char* to_string(Mode mode) { return mode == Mode::decode ? "decode" : "forward"; }
+const char* to_string(Mode mode) {
+  switch (mode) {
+    case Mode::forward:
+      return "forward";
+    case Mode::decode:
+      return "decode";
+    case Mode::model:
+      return "model";
+  }
+  throw std::logic_error("a mode without a name");
+}
 
 const std::vector<ExperimentOption>& experiment_options() {
   static const std::vector<ExperimentOption> options = make_options();

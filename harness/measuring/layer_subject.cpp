@@ -62,8 +62,7 @@ class LayerSubject final : public Subject {
       run_once(*layer_, input_, *others, decoded_, single_.threads.front(), out);
       return true;
     };
-    record.draws =
-        redrawn_errors(problem_, *dense, single_.seeds.front(), single_.draws, redrawn);
+    record.draws = redrawn_errors(problem_, *dense, single_.seeds.front(), single_.draws, redrawn);
     if (!own_target) return;
     const auto target = reference_to(record.dense_target);
     if (!target) return;

@@ -3,6 +3,7 @@
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
 #include "measuring/measure.h"
+#include "measuring/model_record.h"
 #include "records/machine.h"
 
 namespace subquad {
@@ -27,6 +28,8 @@ std::uint64_t& bytes_of_role(Role role, Record& record) {
   throw std::logic_error("bytes_of_role: no such role");
 }
 
+}  // namespace
+
 void add_tensor_bytes(const Layer& layer, Record& record) {
   for (Index call = 0; call < layer.calls(); ++call) {
     for (const TensorInfo& info : tensor_infos(layer.variant(call), layer.problem())) {
@@ -38,9 +41,17 @@ void add_tensor_bytes(const Layer& layer, Record& record) {
   }
 }
 
+void add_predicted_bytes(Record& record) {
+  record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
+                           record.random_bytes + record.choice_bytes + record.saved_bytes +
+                           record.state_bytes + record.scratch_declared_bytes + record.layout_bytes;
+}
+
+namespace {
+
 std::uint64_t output_bytes(const Layer& layer, const Record& record) {
   const Problem& problem = record.problem;
-  const Index columns = problem.value_dim + (tells_kept_mass(layer, record) ? 1 : 0);
+  const Index columns = problem.value_dim + (tells_kept_mass(layer, record.decodes()) ? 1 : 0);
   const Index rows = record.decodes() ? record.decoded_tokens : problem.queries;
   return sizeof(float) * static_cast<std::uint64_t>(record.batch * record.heads * rows * columns);
 }
@@ -71,8 +82,8 @@ std::string refusal_of(const Layer& layer, const Record& record) {
 
 }  // namespace
 
-bool tells_kept_mass(const Layer& layer, const Record& record) {
-  if (record.decodes()) return false;
+bool tells_kept_mass(const Layer& layer, bool decodes) {
+  if (decodes) return false;
   const Target target = layer.target();
   return layer.gives_log_sum_exp() && target != Target::estimator && target != Target::operation;
 }
@@ -120,13 +131,15 @@ void describe_layer(const Layer& layer, Record& record) {
         declared_scratch(layer, record.batch, record.key_heads, record.threads);
   }
   record.layout_bytes = layout_bytes(layer, record.problem, record.batch);
-  record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
-                           record.random_bytes + record.choice_bytes + record.saved_bytes +
-                           record.state_bytes + record.scratch_declared_bytes + record.layout_bytes;
+  add_predicted_bytes(record);
 }
 
 void declare_point(Record& record) {
   try {
+    if (!record.model.empty()) {
+      declare_model(record);
+      return;
+    }
     const Layer layer(parse_expression(record.variant), record.problem, record.heads);
     record.reason = refusal_of(layer, record);
     record.status = record.reason.empty() ? Status::ok : Status::refused;
