@@ -191,8 +191,7 @@ double worst_of_dense(Trial& trial) {
   for (Index s = 0; s < shape.batch; ++s) {
     std::vector<Doubles> q, k, v;
     for (Index i = 0; i < shape.tokens; ++i) {
-      const Doubles normed =
-          plain.norm(plain.x_row(s * shape.tokens + i), plain.t.attention_norm);
+      const Doubles normed = plain.norm(plain.x_row(s * shape.tokens + i), plain.t.attention_norm);
       q.push_back(plain.linear(normed, plain.t.q));
       k.push_back(plain.linear(normed, plain.t.k));
       v.push_back(plain.linear(normed, plain.t.v));
@@ -248,8 +247,8 @@ double error_of(Trial& trial) {
   for (Index s = 0; s < trial.shape.batch; ++s) {
     const DoubleMatrix exact = block_in_double(trial.layer, trial.tensors, trial.shape,
                                                trial.random.tensors(), trial.x_of(s), s);
-    const ConstView rows = trial.view(trial.z).row_range(s * trial.shape.tokens,
-                                                         trial.shape.tokens);
+    const ConstView rows =
+        trial.view(trial.z).row_range(s * trial.shape.tokens, trial.shape.tokens);
     difference += (as_eigen(rows).cast<double>() - exact).squaredNorm();
     size += exact.squaredNorm();
   }
@@ -394,8 +393,8 @@ TEST(Rotary, TurnsPairsByTheirPosition) {
 TEST(DrawnBlock, HasTheBytesThatItSaysAndUnitGain) {
   const BlockShape shape{.tokens = 4, .heads = 4, .dim = 32, .feed_forward = 300};
   const DrawnBlock drawn(shape, 5);
-  for (const Projections& p :
-       {Projections{}, Projections{false, false, true, true}, Projections{false, false, false, false}}) {
+  for (const Projections& p : {Projections{}, Projections{false, false, true, true},
+                               Projections{false, false, false, false}}) {
     EXPECT_EQ(BlockWeights(shape, p, drawn.tensors()).parameter_bytes(),
               DrawnBlock::bytes(shape, p));
   }

@@ -90,11 +90,12 @@ TEST_F(Weights, ValuesThatAreNoNumbersAreRefused) {
 
 // A bias that nobody adds would make another model of it without a word.
 TEST_F(Weights, TensorsThatTheModelDoesNotHaveAreRefused) {
-  EXPECT_THAT(error_after([](TensorFile& f) {
-                f.tensors["layers.0.attention.qkv.bias"] = random_array({36}, 1, 1, 0);
-              }),
-              HasSubstr("tensor 'layers.0.attention.qkv.bias': a model of 2 layers has none of this "
-                        "name"));
+  EXPECT_THAT(
+      error_after([](TensorFile& f) {
+        f.tensors["layers.0.attention.qkv.bias"] = random_array({36}, 1, 1, 0);
+      }),
+      HasSubstr("tensor 'layers.0.attention.qkv.bias': a model of 2 layers has none of this "
+                "name"));
 }
 
 TEST_F(Weights, MetadataMustSayTheHeadsAndAgreeWithTheTensors) {

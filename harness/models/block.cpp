@@ -18,7 +18,9 @@ namespace {
 constexpr Index kTileRows = 96;
 static_assert(kTileRows % kProductRows == 0);
 
-Index in_whole_groups(Index rows) { return (rows + kProductRows - 1) / kProductRows * kProductRows; }
+Index in_whole_groups(Index rows) {
+  return (rows + kProductRows - 1) / kProductRows * kProductRows;
+}
 
 Index tiles_of(Index rows, Index tile_rows) { return (rows + tile_rows - 1) / tile_rows; }
 
@@ -121,9 +123,7 @@ struct Block::Impl {
     }
   }
 
-  View normed() const {
-    return {memory.input.x.data(), padded_rows(shape), shape.width()};
-  }
+  View normed() const { return {memory.input.x.data(), padded_rows(shape), shape.width()}; }
 
   /// norm(x) and its projections, of a tile of one sequence that begins with token `first`.
   void project(ConstView x, Index sequence, Index first, Worker& worker) const {

@@ -40,8 +40,7 @@ DoubleMatrix linear_in_double(const DoubleMatrix& rows, const LinearTensors& ten
   DoubleMatrix result(rows.rows(), weight.rows());
   set_up_in_parallel((rows.rows() + kBlock - 1) / kBlock, [&](Index block) {
     const Index first = block * kBlock, count = std::min(kBlock, rows.rows() - first);
-    result.middleRows(first, count).noalias() =
-        rows.middleRows(first, count) * weight.transpose();
+    result.middleRows(first, count).noalias() = rows.middleRows(first, count) * weight.transpose();
     if (tensors.bias.empty()) return;
     for (Index i = first; i < first + count; ++i) {
       for (Index c = 0; c < result.cols(); ++c) {
@@ -65,8 +64,7 @@ void rotate_in_double(DoubleMatrix& rows, Index dim) {
 }
 
 DoubleAttentionInput attention_input_in_double(const BlockShape& shape, const Consumes& consumes,
-                                               const BlockTensors& tensors,
-                                               const DoubleMatrix& x) {
+                                               const BlockTensors& tensors, const DoubleMatrix& x) {
   DoubleAttentionInput input;
   input.x = norm_in_double(x, tensors.attention_norm, shape.norm_epsilon);
   if (consumes.q) input.q = linear_in_double(input.x, tensors.q);

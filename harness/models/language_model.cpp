@@ -102,8 +102,8 @@ struct LanguageModel::Impl {
       const Layer& layer = *attention[i].layer;
       std::unique_ptr<BlockMemory>& memory = memories[memory_kind(layer)];
       if (!memory) {
-        memory = std::make_unique<BlockMemory>(shape, projections_of(layer.consumes()),
-                                               layer.scope());
+        memory =
+            std::make_unique<BlockMemory>(shape, projections_of(layer.consumes()), layer.scope());
         memory_bytes += BlockMemory::bytes(shape, projections_of(layer.consumes()));
       }
       blocks.push_back(std::make_unique<Block>(layer, *attention[i].tensors, shape,
@@ -142,8 +142,8 @@ struct LanguageModel::Impl {
     workers.each((shape.rows() + kHeadRows - 1) / kHeadRows, [&](Index tile, Worker& worker) {
       const Index first = tile * kHeadRows, count = std::min(kHeadRows, shape.rows() - first);
       const View normed = worker.scratch.take_matrix(kHeadRows, shape.width()).row_range(0, count);
-      layer_norm(rows().row_range(first, count), weights.norm_gain.data(),
-                 weights.norm_bias.data(), shape.norm_epsilon, normed);
+      layer_norm(rows().row_range(first, count), weights.norm_gain.data(), weights.norm_bias.data(),
+                 shape.norm_epsilon, normed);
       multiply_packed(normed, weights.head, 0, out.row_range(first, count), worker);
     });
   }
@@ -188,8 +188,8 @@ struct LanguageModel::Impl {
 LanguageModel::LanguageModel(const PackedLanguageModel& weights,
                              const std::vector<ModelAttention>& attention, Index batch,
                              Index length, Index feed_forward_chunk, int threads)
-    : impl_(std::make_unique<Impl>(weights, attention, batch, length, feed_forward_chunk,
-                                   threads)) {}
+    : impl_(
+          std::make_unique<Impl>(weights, attention, batch, length, feed_forward_chunk, threads)) {}
 LanguageModel::~LanguageModel() = default;
 
 void LanguageModel::poison(LayerOutput& logits) const {

@@ -29,8 +29,7 @@ Matrix norm(const Matrix& x, std::span<const float> gain, std::span<const float>
   for (Index i = 0; i < x.rows(); ++i) {
     const Eigen::RowVectorXd centred = x.row(i).array() - x.row(i).mean();
     const double variance = centred.squaredNorm() / static_cast<double>(x.cols());
-    normed.row(i) =
-        centred.cwiseProduct(scale) / std::sqrt(variance + kEpsilon) + shift;
+    normed.row(i) = centred.cwiseProduct(scale) / std::sqrt(variance + kEpsilon) + shift;
   }
   return normed;
 }
@@ -39,7 +38,8 @@ Matrix norm(const Matrix& x, std::span<const float> gain, std::span<const float>
 void rotate(Eigen::Ref<Matrix> head) {
   const Index dim = head.cols();
   for (Index i = 0; i < dim / 2; ++i) {
-    const double speed = std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
+    const double speed =
+        std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
     for (Index p = 0; p < head.rows(); ++p) {
       const double angle = static_cast<double>(p) * speed;
       const double a = head(p, 2 * i), b = head(p, 2 * i + 1);
@@ -113,10 +113,11 @@ void reference_logits(const LanguageWeights& weights, std::span<const std::uint8
     add_feed_forward(weights, layer, x);
   }
   Matrix wanted(static_cast<Index>(rows.size()), x.cols());
-  for (Index i = 0; i < wanted.rows(); ++i) wanted.row(i) = x.row(rows[static_cast<std::size_t>(i)]);
-  as_eigen(logits) = norm(wanted, weights.vector("final_norm.weight"),
-                          weights.vector("final_norm.bias")) *
-                     in_double(weights.matrix("head.weight")).transpose();
+  for (Index i = 0; i < wanted.rows(); ++i)
+    wanted.row(i) = x.row(rows[static_cast<std::size_t>(i)]);
+  as_eigen(logits) =
+      norm(wanted, weights.vector("final_norm.weight"), weights.vector("final_norm.bias")) *
+      in_double(weights.matrix("head.weight")).transpose();
 }
 
 }  // namespace subquad

@@ -35,9 +35,10 @@ class Reading {
                         .feed_forward = needed(first_up, "[hidden, width]").shape.front()};
     const Index width = needed("embedding.weight", "[256, width]").shape.back();
     if (width % (2 * shape.heads) != 0) {
-      fail(fmt::format("'heads' = {} in __metadata__ does not share a width of {} in heads of even "
-                       "width, which rotary positions need",
-                       shape.heads, width));
+      fail(
+          fmt::format("'heads' = {} in __metadata__ does not share a width of {} in heads of even "
+                      "width, which rotary positions need",
+                      shape.heads, width));
     }
     shape.dim = width / shape.heads;
     check_metadata("layers", shape.layers);
@@ -166,11 +167,8 @@ class Reading {
 }  // namespace
 
 Problem attention_problem(const LanguageShape& shape, Index length) {
-  return {.queries = length,
-          .keys = length,
-          .dim = shape.dim,
-          .value_dim = shape.dim,
-          .causal = true};
+  return {
+      .queries = length, .keys = length, .dim = shape.dim, .value_dim = shape.dim, .causal = true};
 }
 
 std::string weights_path(const std::string& folder) { return folder + "/weights.safetensors"; }

@@ -22,22 +22,22 @@ inline constexpr Index kVocabulary = 256;
 
 /// Weights of a pre-norm transformer whose layers are those of block.h:
 ///
-///     x = embedding[byte];  each layer: x += output(attention(norm(x))); x += down(gelu(up(norm(x))))
-///     logits = head(norm(x))
+///     x = embedding[byte];  each layer: x += output(attention(norm(x))); x +=
+///     down(gelu(up(norm(x)))) logits = head(norm(x))
 ///
 /// Tensors, float, all needed, none other allowed; N counts layers from 0, and every weight is
 /// [out, in]:
 ///
-///     embedding.weight [256, width]     final_norm.weight, .bias [width]     head.weight [256, width]
-///     layers.N.attention_norm.weight, .bias        [width]
-///     layers.N.attention.qkv.weight                [3 width, width]: rows of q, k, v, each by head
-///     layers.N.attention.output.weight             [width, width]
+///     embedding.weight [256, width]     final_norm.weight, .bias [width]     head.weight [256,
+///     width] layers.N.attention_norm.weight, .bias        [width] layers.N.attention.qkv.weight [3
+///     width, width]: rows of q, k, v, each by head layers.N.attention.output.weight [width, width]
 ///     layers.N.feed_forward_norm.weight, .bias     [width]
 ///     layers.N.feed_forward.up.weight, .bias       [hidden, width], [hidden]
 ///     layers.N.feed_forward.down.weight, .bias     [width, hidden], [width]
 ///
-/// The file's `__metadata__` says `heads`, which no shape tells. What else it says of sizes (layers,
-/// width, feed_forward, vocabulary, rotary_base) must agree with the tensors and with rotary.h.
+/// The file's `__metadata__` says `heads`, which no shape tells. What else it says of sizes
+/// (layers, width, feed_forward, vocabulary, rotary_base) must agree with the tensors and with
+/// rotary.h.
 class LanguageWeights {
  public:
   /// Reads weights.safetensors of a folder. Whatever is missing, of another shape, unknown or not

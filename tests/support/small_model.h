@@ -113,7 +113,7 @@ class NaiveModel {
 
   Matrix norm(const Matrix& x, const std::string& name) const {
     const std::vector<float>&gain = file_.tensors.at(name + ".weight").floats,
-                    &bias = file_.tensors.at(name + ".bias").floats;
+          &bias = file_.tensors.at(name + ".bias").floats;
     Matrix normed = x;
     for (auto& values : normed) {
       double mean = 0, variance = 0;
