@@ -120,7 +120,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
   experiment.anchor = anchors.front();
 }
 
-constexpr Mode kModes[] = {Mode::forward, Mode::decode, Mode::model};
+constexpr Mode kModes[] = {Mode::forward, Mode::decode, Mode::block, Mode::model};
 constexpr std::string_view kWhole = "whole", kTrained = "trained";
 
 void set_lengths(Experiment& experiment, const Values& values) {
@@ -146,8 +146,10 @@ void set_modes(Experiment& experiment, const Values& values) {
     const auto found = std::find_if(std::begin(kModes), std::end(kModes),
                                     [&](Mode mode) { return value.text == to_string(mode); });
     if (found == std::end(kModes)) {
-      throw Error(fmt::format("{}: mode = {} is neither {} nor {}", value.where, value.text,
-                              to_string(kModes[0]), to_string(kModes[1])));
+      Strings known;
+      for (const Mode mode : kModes) known.push_back(to_string(mode));
+      throw Error(fmt::format("{}: mode = {} is none of {}", value.where, value.text,
+                              fmt::join(known, ", ")));
     }
     experiment.modes.push_back(*found);
   }
@@ -157,6 +159,23 @@ Strings get_modes(const Experiment& experiment) {
   Strings words;
   for (const Mode mode : experiment.modes) words.push_back(to_string(mode));
   return {fmt::format("{}", fmt::join(words, " "))};
+}
+
+constexpr Index kMostFeedForward = 1 << 20;
+constexpr std::string_view kWidths = "x";
+
+/// "2048", or "4x" for so many widths.
+void set_feed_forward(Experiment& experiment, const Values& values) {
+  OptionValue value = values.back();
+  const bool in_widths = value.text.size() > 1 && value.text.ends_with(kWidths);
+  if (in_widths) value.text.pop_back();
+  experiment.feed_forward = {
+      to_integer("feed-forward", value, 0, in_widths ? 1024 : kMostFeedForward), in_widths};
+}
+
+Strings get_feed_forward(const Experiment& experiment) {
+  const FeedForward& width = experiment.feed_forward;
+  return {fmt::format("{}{}", width.number, width.in_widths ? kWidths : "")};
 }
 
 void set_causal(Experiment& experiment, const Values& values) {
@@ -238,12 +257,20 @@ std::vector<ExperimentOption> make_options() {
         true},
        set_lengths,
        get_lengths},
-      {{"mode", "forward|decode|model...",
+      {{"mode", "forward|decode|block|model...",
         "what is timed: a forward pass over the whole; the last tokens of a causal sequence one by "
-        "one, after a prompt of all that come before; a trained model that reads text",
+        "one, after a prompt of all that come before; a transformer block around the attention; or "
+        "a trained model that reads text",
         true},
        set_modes,
        get_modes},
+      {{"feed-forward", "N|Nx",
+        "width of the hidden layer of a block, or how many times that of the block (0: none)"},
+       set_feed_forward,
+       get_feed_forward},
+      integers({"feed-forward-chunk", "N...",
+                "rows that the feed-forward layer of a block or model takes at a time (0: all)"},
+               &E::feed_forward_chunks, 0, kMany),
       text({"model", "FOLDER", "weights of the model of mode = model"}, &E::model),
       {{"replace", "all|each|N...",
         "layers of the model whose attention is the variant, dense in the others: all, each by "
@@ -319,6 +346,8 @@ const char* to_string(Mode mode) {
       return "decode";
     case Mode::model:
       return "model";
+    case Mode::block:
+      return "block";
   }
   throw std::logic_error("a mode without a name");
 }

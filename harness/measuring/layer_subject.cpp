@@ -1,9 +1,11 @@
-// An attention layer on Q, K, V: a forward pass, or the decoding of its last tokens.
+// An attention layer on Q, K, V: a forward pass, the decoding of its last tokens, or a transformer
+// block around it.
 
 #include <optional>
 
 #include "experiments/points.h"
 #include "measuring/attention_figures.h"
+#include "measuring/block_point.h"
 #include "measuring/errors.h"
 #include "measuring/fitting.h"
 #include "measuring/measure.h"
@@ -21,7 +23,7 @@ class LayerSubject final : public Subject {
       : single_(single),
         input_(make_input_of(single)),
         problem_(problem_of(single, input_)),
-        decoded_(decoded_tokens(single, problem_)) {}
+        asked_(blank_record(single)) {}
 
   Record blank_record(const Experiment& single) const override {
     return subquad::blank_record(single, input_, problem_);
@@ -33,18 +35,20 @@ class LayerSubject final : public Subject {
     layer_.emplace(single_.variants.front(), problem_, input_.heads);
     maker_.emplace(*layer_, single_.inputs.front(), request_of(single_));
     tensors_ = maker_->make(single_.seeds.front());
+    if (asked_.is_block()) around_.emplace(asked_, input_, projections_of(layer_->consumes()));
   }
 
   void describe(Record& record) const override { describe_layer(*layer_, record); }
 
-  std::unique_ptr<Pass> make_pass() override {
-    return subquad::make_pass(*layer_, input_, *tensors_, decoded_, single_.threads.front());
-  }
+  std::unique_ptr<Pass> make_pass() override { return pass_with(*tensors_); }
 
-  bool tells_kept_mass() const override { return subquad::tells_kept_mass(*layer_, decoded_ > 0); }
+  bool tells_kept_mass() const override { return subquad::tells_kept_mass(*layer_, asked_); }
 
   ArithmeticCheck check_arithmetic() override {
-    return subquad::check_arithmetic(*layer_, input_, *tensors_, single_.seeds.front(), decoded_);
+    const std::uint64_t seed = single_.seeds.front();
+    return around_
+               ? around_->check_arithmetic(*layer_, *tensors_, seed)
+               : subquad::check_arithmetic(*layer_, input_, *tensors_, seed, asked_.decoded_tokens);
   }
 
   void take_errors(const LayerOutput& output, Record& record) override {
@@ -59,7 +63,10 @@ class LayerSubject final : public Subject {
     const auto redrawn = [this](std::uint64_t seed, LayerOutput& out) {
       const std::unique_ptr<DrawnTensors> others = maker_->make(seed);
       if (others->drawn_alike(*tensors_)) return false;
-      run_once(*layer_, input_, *others, decoded_, single_.threads.front(), out);
+      const std::unique_ptr<Pass> pass = pass_with(*others);
+      pass->begin();
+      pass->rewind();
+      pass->run(out, false);
       return true;
     };
     record.draws = redrawn_errors(problem_, *dense, single_.seeds.front(), single_.draws, redrawn);
@@ -76,18 +83,28 @@ class LayerSubject final : public Subject {
   }
 
  private:
+  std::unique_ptr<Pass> pass_with(const DrawnTensors& tensors) const {
+    const int threads = single_.threads.front();
+    return around_ ? around_->make_pass(*layer_, tensors, threads)
+                   : subquad::make_pass(*layer_, input_, tensors, asked_.decoded_tokens, threads);
+  }
+
   std::optional<Reference> reference_to(const std::string& target) const {
-    return reference_of(parse_expression(target), input_, problem_, single_.reference_rows,
-                        decoded_);
+    const Expression expression = parse_expression(target);
+    const Index rows = single_.reference_rows;
+    return asked_.is_block()
+               ? block_reference_of(expression, asked_, input_, rows)
+               : reference_of(expression, input_, problem_, rows, asked_.decoded_tokens);
   }
 
   const Experiment single_;
   const LayerInput input_;
   const Problem problem_;
-  const Index decoded_;
+  const Record asked_;
   std::optional<Layer> layer_;
   std::optional<TensorMaker> maker_;
   std::unique_ptr<DrawnTensors> tensors_;
+  std::optional<BlockSetting> around_;  ///< of mode `block`
 };
 
 }  // namespace

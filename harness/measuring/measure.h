@@ -29,7 +29,7 @@ inline constexpr std::uint64_t kProcessSlackBytes = std::uint64_t{256} << 20;
 
 /// Whether dropped mass is taken of a layer. It is about softmax over fewer keys; the log-sum-exp
 /// of an estimator is another thing, and a decoder gives none.
-bool tells_kept_mass(const Layer& layer, bool decodes);
+bool tells_kept_mass(const Layer& layer, const Record& record);
 
 /// One point, measured in this process. docs/measuring.md tells what is done and why.
 class PointMeasurement {

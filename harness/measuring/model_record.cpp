@@ -57,6 +57,7 @@ Record blank_model_record(const Experiment& single, const ModelInput& input) {
   record.model = single.model;
   record.replaced = spaced(single.replace.front());
   record.feed_forward = shape.feed_forward;
+  record.feed_forward_chunk = single.feed_forward_chunks.front();
   record.input_bytes = input.text.bytes.size();
   return record;
 }
@@ -79,12 +80,10 @@ void describe_model(const ModelLayers& layers, const LanguageShape& shape,
   record.parameter_bytes += parameter_bytes;
   const Index rows = record.batch * record.problem.queries;
   record.output_bytes = sizeof(float) * static_cast<std::uint64_t>(rows * kVocabulary);
-  record.useful_bytes =
-      as_double(record.input_bytes + record.output_bytes + record.parameter_bytes +
-                record.random_bytes);
-  record.scratch_declared_bytes =
-      language_scratch(shape, all, record.batch, record.problem.keys, record.feed_forward_chunk,
-                       record.threads);
+  record.useful_bytes = as_double(record.input_bytes + record.output_bytes +
+                                  record.parameter_bytes + record.random_bytes);
+  record.scratch_declared_bytes = language_scratch(shape, all, record.batch, record.problem.keys,
+                                                   record.feed_forward_chunk, record.threads);
   add_predicted_bytes(record);
 }
 

@@ -27,9 +27,7 @@ class ModelPass final : public Pass {
 
   void poison(LayerOutput& output, bool) const override { model_.poison(output); }
   void run(LayerOutput& output, bool) override { model_.run(text_, output); }
-  void on_every_thread(const std::function<void()>& body) override {
-    model_.on_every_thread(body);
-  }
+  void on_every_thread(const std::function<void()>& body) override { model_.on_every_thread(body); }
   bool intact() const override { return model_.intact(); }
   void describe(Record& record) const override {
     const Work executed = model_.executed();
@@ -90,9 +88,8 @@ class ModelSubject final : public Subject {
     LayerOutput logits;
     model.run_observed(text, logits, [&](Index number, const LayerInput& input) {
       if (!is_replaced(number)) return;
-      const ArithmeticCheck one =
-          subquad::check_arithmetic(layers_->replacement(), input, tensors_of(tensors_, number),
-                                    single_.seeds.front());
+      const ArithmeticCheck one = subquad::check_arithmetic(
+          layers_->replacement(), input, tensors_of(tensors_, number), single_.seeds.front());
       const double share = one.error / one.tolerance, most = worst.error / worst.tolerance;
       if (one.error >= 0 && (worst.error < 0 || !(share <= most))) worst = one;
     });
@@ -141,7 +138,8 @@ class ModelSubject final : public Subject {
   }
 
   std::unique_ptr<Pass> pass_on(const TextWindows& text, const TensorsOfLayers& tensors) const {
-    return std::make_unique<ModelPass>(*packed_, attention(tensors), text, 0,
+    return std::make_unique<ModelPass>(*packed_, attention(tensors), text,
+                                       single_.feed_forward_chunks.front(),
                                        single_.threads.front());
   }
 

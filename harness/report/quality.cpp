@@ -27,9 +27,8 @@ std::vector<double> windows_of(const Record& record, const std::string& key) {
 
 const Record* beside(const Record& record, const std::vector<const Record*>& anchors) {
   if (anchors.empty()) return nullptr;
-  const auto same = std::find_if(anchors.begin(), anchors.end(), [&](const Record* anchor) {
-    return anchor->seed == record.seed;
-  });
+  const auto same = std::find_if(anchors.begin(), anchors.end(),
+                                 [&](const Record* anchor) { return anchor->seed == record.seed; });
   return same == anchors.end() ? anchors.front() : *same;
 }
 

@@ -59,10 +59,8 @@ Grid make_grid(const Table& table, const Summary& summary) {
     grid.columns.push_back({"", std::string(figure.label)});
     if (is_headline(figure)) grid.columns.push_back({"beyond", "anchor"});
   }
-  grid.columns.insert(grid.columns.end(), {{"error of", "logits"},
-                                           {"", "time"},
-                                           {"speed-", "up"},
-                                           {"", "target"}});
+  grid.columns.insert(grid.columns.end(),
+                      {{"error of", "logits"}, {"", "time"}, {"speed-", "up"}, {"", "target"}});
   int rank = 0;
   for (const Row* row : ranked(table)) {
     if (grid.groups.empty()) grid.groups.push_back({"best first", {}});

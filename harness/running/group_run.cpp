@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "layers/layer.h"
+#include "measuring/block_point.h"
 #include "measuring/measure.h"
 #include "measuring/process.h"
 #include "measuring/reference.h"
