@@ -148,8 +148,8 @@ TEST_F(SmallModel, ALaterByteChangesNoEarlierLogit) {
     const LayerOutput before = logits_of(built, text);
     text.bytes[40] ^= 1;
     const LayerOutput after = logits_of(built, text);
-    EXPECT_TRUE(std::equal(before.out.begin(), before.out.begin() + 40 * kVocabulary,
-                           after.out.begin()))
+    EXPECT_TRUE(
+        std::equal(before.out.begin(), before.out.begin() + 40 * kVocabulary, after.out.begin()))
         << variant;
     EXPECT_FALSE(std::equal(before.out.begin() + 40 * kVocabulary, before.out.end(),
                             after.out.begin() + 40 * kVocabulary))
@@ -195,8 +195,8 @@ TEST_F(SmallModel, TakesTheMemoryThatItDeclaresAndNoMore) {
       }
       EXPECT_EQ(counts.allocations, 0) << expressions[0];
       const ArenaUse use = built.model->arena();
-      EXPECT_EQ(use.declared, language_scratch(built.weights.shape(), built.layers, 2, 70, 32,
-                                               threads))
+      EXPECT_EQ(use.declared,
+                language_scratch(built.weights.shape(), built.layers, 2, 70, 32, threads))
           << expressions[0];
       EXPECT_LE(use.high_water, use.declared);
       if (threads == 1) {
@@ -214,8 +214,8 @@ TEST_F(SmallModel, CountsItsWork) {
   const double pairs = 2 * kSmallHeads * 50 * 51 / 2;
   const double projections = rows * width * width * (4 + 2);  // mean has neither queries nor keys
   const double feed_forward = kSmallLayers * 2 * rows * width * kSmallHidden;
-  EXPECT_EQ(work.multiply_adds, projections + feed_forward + pairs * 2 * kSmallDim +
-                                    rows * width * kVocabulary);
+  EXPECT_EQ(work.multiply_adds,
+            projections + feed_forward + pairs * 2 * kSmallDim + rows * width * kVocabulary);
   EXPECT_EQ(work.exponentials, pairs + kSmallLayers * rows * kSmallHidden);
 }
 
@@ -229,7 +229,7 @@ TEST_F(SmallModel, ShowsWhatTheAttentionOfALayerReads) {
     if (number > 0) return;
     // norm(x) of the first layer is the embedding's, at every place of the byte alike.
     const std::vector<float>&gain = file_.tensors.at("layers.0.attention_norm.weight").floats,
-                    &bias = file_.tensors.at("layers.0.attention_norm.bias").floats;
+          &bias = file_.tensors.at("layers.0.attention_norm.bias").floats;
     const std::uint8_t byte = text.read(1)[11];
     const float* x = file_.tensors.at("embedding.weight").floats.data() + byte * kSmallWidth;
     double mean = 0, variance = 0;
@@ -252,7 +252,7 @@ TEST(CausalModel, GivesTheLogitsThatItsTrainingProgramGave) {
   const std::string folder = std::string(SUBQUAD_SOURCE_DIR) + "/experiments/data/causal_lm";
   const TensorFile check = read_tensor_file(folder + "/check.safetensors");
   const std::vector<float>&tokens = check.tensors.at("tokens").floats,
-                  &expected = check.tensors.at("logits").floats;
+        &expected = check.tensors.at("logits").floats;
   TextWindows text{.batch = 1, .length = 128, .bytes = {}, .provenance = {}};
   for (const float token : tokens) text.bytes.push_back(static_cast<std::uint8_t>(token));
   text.bytes.push_back(0);

@@ -26,7 +26,9 @@ struct Answers {
   float& logit(Index window, Index position, Index byte) {
     return logits.of(window, 0)(position, byte);
   }
-  std::vector<double> figure(const std::string& key) const { return qualities(text, logits).at(key); }
+  std::vector<double> figure(const std::string& key) const {
+    return qualities(text, logits).at(key);
+  }
 
   TextWindows text{.batch = 2, .length = 2, .bytes = {}, .provenance = {}};
   LayerOutput logits;
@@ -76,8 +78,7 @@ TEST(LanguageModelExperiment, HasEveryBuiltInVariantThatTakesCausalProblems) {
   const Experiment experiment = load_experiment(path, {});
   std::set<std::string> there;
   for (const Expression& variant : experiment.variants) add_names(variant, there);
-  const Problem problem{
-      .queries = 2048, .keys = 2048, .dim = 64, .value_dim = 64, .causal = true};
+  const Problem problem{.queries = 2048, .keys = 2048, .dim = 64, .value_dim = 64, .causal = true};
   for (const CatalogueEntry& entry : Catalogue::instance().entries()) {
     if (entry.origin != "built-in") continue;
     const std::string name(entry.info().name);

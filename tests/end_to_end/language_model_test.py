@@ -246,13 +246,16 @@ class SmallModel(unittest.TestCase):
         self.assertEqual(len(record["draws"]), 2)
         self.assertNotEqual(record["draws"][0]["error"], record["draws"][1]["error"])
 
-    def test_fits_on_other_text_of_the_same_model(self):
-        fitted = "fitted(synthesizer(kind=random),offset=0,stride=60,batch=5)"
-        self.configure("synthesizer(kind=random)", fitted, replace="all", rounds=0)
+    def test_fits_on_what_the_layers_meet_in_the_model(self):
+        # On the very windows that it meets, least squares leave little of most rows' error.
+        fitted, others = (f"fitted(constant,offset={offset},stride=100)" for offset in (5, 35))
+        self.configure("constant", fitted, others, replace="all", rounds=0)
         records = {r["variant"]: r for r in self.run_it()}
-        self.assertEqual(records[fitted]["status"], "ok", records[fitted]["reason"])
-        drawn = records["synthesizer(kind=random)"]["error"]["relative_error"]
-        self.assertLess(np.mean(records[fitted]["error"]["relative_error"]), np.mean(drawn))
+        for record in records.values():
+            self.assertEqual(record["status"], "ok", record["reason"])
+        error = {key: np.mean(r["error"]["relative_error"]) for key, r in records.items()}
+        self.assertLess(error[fitted], 0.8 * error["constant"])
+        self.assertLess(error[fitted], 0.8 * error[others])
 
     def test_what_cannot_stand_in_a_model_is_refused(self):
         self.configure("fnet", "loaded(synthesizer,path=t.npz)", replace="all", rounds=0)
