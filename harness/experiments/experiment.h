@@ -9,9 +9,9 @@
 
 namespace subquad {
 
-/// What a point times: a forward pass over the whole problem, decoding token by token, or a forward
-/// pass of a transformer block around the layer.
-enum class Mode { forward, decode, block };
+/// What a point times: a forward pass over the whole problem, decoding token by token, a forward
+/// pass of a transformer block around the layer, or a trained model on text.
+enum class Mode { forward, decode, block, model };
 const char* to_string(Mode mode);
 
 /// Width of the hidden layer of a block: a number, or so many times the block's width.
@@ -41,6 +41,11 @@ struct Experiment {
   bool causal_as_trained = false;  ///< instead: where the input's file says that its model is
   std::vector<int> threads = {1};
   std::vector<std::uint64_t> seeds = {0};
+  std::string model;  ///< of mode `model`: folder of its weights
+  /// Of mode `model`: whose attention is the variant, one entry for each group: kAllLayers,
+  /// kEachLayer (a group for each layer), or layers as "0+2".
+  std::vector<std::string> replace = {kAllLayers};
+  static constexpr const char *kAllLayers = "all", *kEachLayer = "each";
   Index queries = 0;  ///< 0: as many as keys; otherwise the last `queries` positions where causal
   Index batch = 1, heads = 4, key_heads = 0, dim = 64, value_dim = 0;  ///< 0: as `heads`, as `dim`
   double scale = 0;                                                    ///< 0: 1 / sqrt(dim)

@@ -120,7 +120,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
   experiment.anchor = anchors.front();
 }
 
-constexpr Mode kModes[] = {Mode::forward, Mode::decode, Mode::block};
+constexpr Mode kModes[] = {Mode::forward, Mode::decode, Mode::block, Mode::model};
 constexpr std::string_view kWhole = "whole", kTrained = "trained";
 
 void set_lengths(Experiment& experiment, const Values& values) {
@@ -146,8 +146,10 @@ void set_modes(Experiment& experiment, const Values& values) {
     const auto found = std::find_if(std::begin(kModes), std::end(kModes),
                                     [&](Mode mode) { return value.text == to_string(mode); });
     if (found == std::end(kModes)) {
-      throw Error(fmt::format("{}: mode = {} is none of {}, {} and {}", value.where, value.text,
-                              to_string(kModes[0]), to_string(kModes[1]), to_string(kModes[2])));
+      Strings known;
+      for (const Mode mode : kModes) known.push_back(to_string(mode));
+      throw Error(fmt::format("{}: mode = {} is none of {}", value.where, value.text,
+                              fmt::join(known, ", ")));
     }
     experiment.modes.push_back(*found);
   }
@@ -196,6 +198,35 @@ Strings get_causal(const Experiment& experiment) {
   return {fmt::format("{}", fmt::join(words, " "))};
 }
 
+bool is_layer_list(const std::string& text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  bool after_digit = false;
+  for (const char c : text) {
+    if (!is_digit(c) && !(c == '+' && after_digit)) return false;
+    after_digit = is_digit(c);
+  }
+  return after_digit;
+}
+
+void set_replace(Experiment& experiment, const Values& values) {
+  experiment.replace.clear();
+  for (const OptionValue& value : split_list("replace", values)) {
+    if (value.text != Experiment::kAllLayers && value.text != Experiment::kEachLayer &&
+        !is_layer_list(value.text)) {
+      throw Error(
+          fmt::format("{}: replace = {} is none of all, each, a number of a layer (from 0), "
+                      "several as 0+2",
+                      value.where, value.text));
+    }
+    experiment.replace.push_back(value.text);
+  }
+}
+
+Strings get_replace(const Experiment& experiment) {
+  if (experiment.model.empty()) return {};  // no other experiment has layers
+  return {fmt::format("{}", fmt::join(experiment.replace, " "))};
+}
+
 void set_figures(Experiment& experiment, const Values& values) {
   experiment.figures = to_switch("figures", values.back());
 }
@@ -228,9 +259,10 @@ std::vector<ExperimentOption> make_options() {
         true},
        set_lengths,
        get_lengths},
-      {{"mode", "forward|decode|block...",
+      {{"mode", "forward|decode|block|model...",
         "what is timed: a forward pass over the whole; the last tokens of a causal sequence one by "
-        "one, after a prompt of all that come before; or a transformer block around the attention",
+        "one, after a prompt of all that come before; a transformer block around the attention; or "
+        "a trained model that reads text",
         true},
        set_modes,
        get_modes},
@@ -239,8 +271,15 @@ std::vector<ExperimentOption> make_options() {
        set_feed_forward,
        get_feed_forward},
       integers({"feed-forward-chunk", "N...",
-                "rows that the feed-forward layer of a block takes at a time (0: all)"},
+                "rows that the feed-forward layer of a block or model takes at a time (0: all)"},
                &E::feed_forward_chunks, 0, kMany),
+      text({"model", "FOLDER", "weights of the model of mode = model"}, &E::model),
+      {{"replace", "all|each|N...",
+        "layers of the model whose attention is the variant, dense in the others: all, each by "
+        "itself, or their numbers, several at once as 0+2",
+        true},
+       set_replace,
+       get_replace},
       integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
               &E::queries, 0, kMany),
       {{"causal", "BOOL...",
@@ -307,6 +346,8 @@ const char* to_string(Mode mode) {
       return "forward";
     case Mode::decode:
       return "decode";
+    case Mode::model:
+      return "model";
     case Mode::block:
       return "block";
   }

@@ -58,13 +58,19 @@ void check_points(const Experiment& experiment, const std::string& place) {
   double points = 1;
   for (const std::size_t count :
        {experiment.variants.size(), experiment.inputs.size(), experiment.lengths.size(),
-        experiment.modes.size(), experiment.feed_forward_chunks.size(), experiment.causal.size(),
-        experiment.threads.size(), experiment.seeds.size()}) {
+        experiment.modes.size(), experiment.feed_forward_chunks.size(), experiment.replace.size(),
+        experiment.causal.size(), experiment.threads.size(), experiment.seeds.size()}) {
     points *= static_cast<double>(count);
   }
   if (points > kMaxPoints) {
     throw Error(fmt::format("{}: spans {} points (at most {})", place, points, kMaxPoints));
   }
+}
+
+/// A model comes with text that it has not seen.
+Expression default_input(const Experiment& experiment) {
+  if (experiment.model.empty()) return parse_expression("gaussian");
+  return parse_expression("text(path=" + experiment.model + "/validation.txt)");
 }
 
 }  // namespace
@@ -83,7 +89,7 @@ Experiment load_experiment(const std::string& path, const ParsedOptions& command
 
   const std::string place = path.empty() ? "command line" : path;
   if (experiment.variants.empty()) throw Error(place + ": no variant is given");
-  if (experiment.inputs.empty()) experiment.inputs = {parse_expression("gaussian")};
+  if (experiment.inputs.empty()) experiment.inputs = {default_input(experiment)};
   if (experiment.lengths.empty()) throw Error(place + ": no length is given");
   for (const std::string& plugin : experiment.plugins) Catalogue::instance().load_plugin(plugin);
   experiment.variants = with_every_variant(experiment.variants);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <sstream>
 #include <tuple>
 #include <utility>
 
@@ -76,6 +77,11 @@ struct OfInput {
 
   OfInput(const Experiment& experiment, const Expression& input)
       : lengths(experiment.lengths), causal(experiment.causal) {
+    if (gives_text(input)) {
+      causal = {true};
+      if (std::ranges::find(lengths, Experiment::kWholeLength) == lengths.end()) return;
+      throw Error(input.text() + ": length = whole is for files of Q, K, V, not for text");
+    }
     const bool whole =
         std::find(lengths.begin(), lengths.end(), Experiment::kWholeLength) != lengths.end();
     if (!whole && !experiment.causal_as_trained) return;
@@ -104,7 +110,7 @@ bool holds(const std::vector<T>& list, T value) {
 std::vector<std::pair<Mode, Index>> modes_of(const Experiment& experiment) {
   std::vector<std::pair<Mode, Index>> modes;
   for (const Mode mode : experiment.modes) {
-    if (mode != Mode::block) {
+    if (mode != Mode::block && mode != Mode::model) {
       modes.emplace_back(mode, 0);
       continue;
     }
@@ -147,9 +153,57 @@ void check_block_input(const Expression& expression, const LayerInput& input) {
   }
 }
 
+void check_model(const Experiment& experiment) {
+  const bool is_model = holds(experiment.modes, Mode::model);
+  if (is_model && experiment.modes.size() > 1) {
+    throw Error("mode = model reads text and other modes Q, K, V: no experiment has both");
+  }
+  if (is_model && experiment.model.empty()) {
+    throw Error("mode = model needs model = FOLDER, the folder of its weights");
+  }
+  if (!is_model && !experiment.model.empty()) {
+    throw Error("model = " + experiment.model + " needs mode = model");
+  }
+  for (const Expression& input : experiment.inputs) {
+    if (gives_text(input) == is_model) continue;
+    throw Error(is_model ? "mode = model needs an input that is text, text(path=FILE), and " +
+                               input.text() + " gives Q, K, V"
+                         : input.text() + " is text, which needs mode = model");
+  }
+  if (is_model && experiment.scale != 0) {
+    throw Error(fmt::format("mode = model needs scale = 0, 1 / sqrt(dim) (scale = {} is set)",
+                            experiment.scale));
+  }
+  if (is_model && experiment.queries != 0) {
+    throw Error(
+        fmt::format("mode = model needs queries = 0 (queries = {} is set)", experiment.queries));
+  }
+  if (is_model && experiment.spectrum != 0) {
+    throw Error(fmt::format("spectrum = {} is of Q, K, V, and mode = model reads text",
+                            experiment.spectrum));
+  }
+}
+
+/// One entry for each group that they make of what is the same otherwise.
+std::vector<std::string> replaced_of(const Experiment& experiment) {
+  if (experiment.modes.front() != Mode::model) return {""};
+  const Index layers = LanguageWeights(experiment.model).shape().layers;
+  std::vector<std::string> all;
+  for (const std::string& entry : experiment.replace) {
+    if (entry != Experiment::kEachLayer) {
+      replaced_layers(entry, layers);
+      all.push_back(entry);
+      continue;
+    }
+    for (Index layer = 0; layer < layers; ++layer) all.push_back(std::to_string(layer));
+  }
+  return all;
+}
+
 }  // namespace
 
 void check_modes(const Experiment& experiment) {
+  check_model(experiment);
   if (holds(experiment.modes, Mode::block)) check_block_options(experiment);
   if (!holds(experiment.modes, Mode::decode)) return;
   if (!experiment.causal_as_trained && holds(experiment.causal, false)) throw Error(kNeedsCausal);
@@ -167,11 +221,13 @@ std::string Group::text() const {
   if (feed_forward_chunk != 0) text += fmt::format(" in chunks of {}", feed_forward_chunk);
   if (threads != 1) text += fmt::format(", {} threads", threads);
   if (seed != 0) text += fmt::format(", seed {}", seed);
+  if (!replaced.empty()) text += ", layers replaced: " + replaced;
   return text;
 }
 
 std::vector<Group> groups_of(const Experiment& experiment) {
   std::vector<Group> groups;
+  const std::vector<std::string> replaced = replaced_of(experiment);
   for (const Expression& input : experiment.inputs) {
     const OfInput of_input(experiment, input);
     for (const Index length : of_input.lengths) {
@@ -180,7 +236,10 @@ std::vector<Group> groups_of(const Experiment& experiment) {
           if (mode == Mode::decode && !causal) throw Error(input.text() + ": " + kNeedsCausal);
           for (const int threads : experiment.threads) {
             for (const std::uint64_t seed : experiment.seeds) {
-              groups.push_back({input, length, mode, chunk, causal, threads, seed, {}, {}});
+              for (const std::string& layers : replaced) {
+                groups.push_back(
+                    {input, length, mode, chunk, causal, threads, seed, layers, {}, {}});
+              }
             }
           }
         }
@@ -215,6 +274,7 @@ Experiment single_point(const Experiment& experiment, const Group& group,
   single.causal_as_trained = false;
   single.threads = {group.threads};
   single.seeds = {group.seed};
+  if (!group.replaced.empty()) single.replace = {group.replaced};
   // What belongs to the input is taken once, with the first point, which is the anchor if any is.
   const bool first = !group.variants.empty() && variant.text() == group.variants.front().text();
   // A block's attention matrices are of its own projections, not of the input.
@@ -229,6 +289,7 @@ void require_single(const Experiment& experiment) {
       {"length", experiment.lengths.size()},
       {"mode", experiment.modes.size()},
       {"feed-forward-chunk", experiment.feed_forward_chunks.size()},
+      {"replace", experiment.replace.size()},
       {"causal", experiment.causal.size()},
       {"threads", experiment.threads.size()},
       {"seed", experiment.seeds.size()}};
@@ -262,6 +323,32 @@ LayerInput make_input_of(const Experiment& single) {
   return input;
 }
 
+std::vector<bool> replaced_layers(const std::string& replaced, Index layers) {
+  std::vector<bool> is_replaced(static_cast<std::size_t>(layers), false);
+  if (replaced == Experiment::kAllLayers) {
+    is_replaced.assign(is_replaced.size(), true);
+    return is_replaced;
+  }
+  std::istringstream words(replaced);
+  for (std::string word; std::getline(words, word, '+');) {
+    // More digits than any number of layers has.
+    const Index layer = word.size() > 9 ? layers : std::stol(word);
+    if (layer >= layers) {
+      throw Error(fmt::format("replace = {}: the model has layers 0 to {}", replaced, layers - 1));
+    }
+    is_replaced[static_cast<std::size_t>(layer)] = true;
+  }
+  return is_replaced;
+}
+
+ModelInput make_model_input_of(const Experiment& single) {
+  LanguageWeights weights(single.model);
+  TextWindows text = make_text(single.inputs.front(), request_of(single));
+  const Problem problem = attention_problem(weights.shape(), text.length);
+  std::vector<bool> is_replaced = replaced_layers(single.replace.front(), weights.shape().layers);
+  return {std::move(weights), std::move(text), problem, std::move(is_replaced)};
+}
+
 Problem problem_of(const Experiment& single, const LayerInput& input) {
   const bool causal = single.causal.front();
   return {.queries = input.queries,
@@ -287,6 +374,7 @@ std::string point_definition(const Experiment& single) {
   }
   const Expression& input = single.inputs.front();
   std::vector<std::string> files = input_files(input);
+  if (!single.model.empty()) files.push_back(weights_path(single.model));
   std::ranges::move(TensorSource::of(single.variants.front()).files(input),
                     std::back_inserter(files));
   for (const std::string& path : files) {

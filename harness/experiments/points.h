@@ -6,6 +6,8 @@
 
 #include "experiments/experiment.h"
 #include "inputs/input.h"
+#include "inputs/text.h"
+#include "models/language_weights.h"
 #include "subquad/problem.h"
 
 namespace subquad {
@@ -20,15 +22,16 @@ struct Group {
   bool causal = false;
   int threads = 1;
   std::uint64_t seed = 0;
+  std::string replaced;  ///< layers of a model: kAllLayers, or as "0+2"; empty without a model
   std::optional<Expression> anchor;
   std::vector<Expression> variants;  ///< the anchor first, if there is one; each once
 
   std::string text() const;  ///< "gaussian, n = 512, causal, decode, 2 threads, seed 3"
 };
 
-/// Throws Error naming both options where what is to be decoded is not causal self attention, or
-/// what a block is to be built around is not self attention of one width, as far as the options
-/// alone tell.
+/// Throws Error naming both options where what is to be decoded is not causal self attention, what
+/// a block is to be built around is not self attention of one width, or a model is asked for
+/// without text or text without a model, as far as the options alone tell.
 void check_modes(const Experiment& experiment);
 
 /// All groups of an experiment, in the order in which they are measured.
@@ -45,6 +48,18 @@ void require_single(const Experiment& experiment);
 InputRequest request_of(const Experiment& single);
 LayerInput make_input_of(const Experiment& single);
 Problem problem_of(const Experiment& single, const LayerInput& input);
+
+/// What a point of mode `model` meets.
+struct ModelInput {
+  LanguageWeights weights;
+  TextWindows text;
+  Problem problem;                ///< of one head of any layer
+  std::vector<bool> is_replaced;  ///< of each layer
+};
+ModelInput make_model_input_of(const Experiment& single);
+/// Which layers `replaced` ("all", "0+2") names. Throws Error for one that the model lacks.
+std::vector<bool> replaced_layers(const std::string& replaced, Index layers);
+
 /// Tokens at the end of the sequence that a point decodes one by one, the rest being its prompt; 0
 /// in a forward pass.
 Index decoded_tokens(const Experiment& single, const Problem& problem);

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <optional>
 
+#include "inputs/arguments.h"
 #include "inputs/generator.h"
 #include "subquad/error.h"
 #include "texts/plain_text.h"
@@ -22,7 +23,7 @@ struct Selection {
   Index count() const { return (end - begin + step - 1) / step; }
 };
 
-std::vector<ParameterInfo> arguments() {
+std::vector<ParameterInfo> parameters() {
   return {
       {.name = "path", .type = "text", .doc = "a .safetensors, .npz or .npy file"},
       {.name = "batch",
@@ -36,77 +37,42 @@ std::vector<ParameterInfo> arguments() {
        .doc = "query heads of the file: all, one or a range"}};
 }
 
-class Arguments {
- public:
-  explicit Arguments(const Expression& expression) : expression_(expression) {
-    std::vector<std::string> names;
-    for (const ParameterInfo& info : arguments()) names.push_back(info.name);
-    for (const Expression::Argument& argument : expression.arguments) {
-      if (argument.key.empty()) {
-        fail(fmt::format("'{}' is no key=value", printable(argument.nested.front().text())));
-      }
-      if (std::ranges::find(names, argument.key) == names.end()) {
-        fail(fmt::format("file has no parameter '{}'{}", printable(argument.key),
-                         suggestion(argument.key, names)));
-      }
-    }
+std::optional<Selection> parsed(const std::string& text) {
+  std::array<Index, 3> numbers{};
+  std::size_t count = 0;
+  for (const char *at = text.data(), *const last = at + text.size();; ++at) {
+    const auto [end, code] = std::from_chars(at, last, numbers[count++]);
+    if (code != std::errc()) return std::nullopt;
+    if (end == last) break;
+    if (*end != ':' || count == numbers.size()) return std::nullopt;
+    at = end;
   }
+  if (count == 1) return Selection{numbers[0], numbers[0] + 1};
+  if (count == 2) return Selection{numbers[0], numbers[1]};
+  if (numbers[2] < 1) return std::nullopt;
+  return Selection{numbers[0], numbers[1], numbers[2]};
+}
 
-  std::string path() const {
-    if (const std::string* text = written("path")) return *text;
-    fail("path is missing");
+/// `all`, `3`, `0:8` or `0:8:2` of an axis with `count` entries.
+Selection selection(const InputArguments& arguments, std::string_view key, Index count) {
+  const std::string* text = arguments.written(key);
+  if (text == nullptr || *text == "all") return {0, count};
+  std::optional<Selection> chosen = parsed(*text);
+  if (!chosen) {
+    arguments.fail(
+        fmt::format("{} = {} is none of all, a number such as 0, a range such as 0:8 or 0:8:2", key,
+                    printable(*text)));
   }
-
-  /// `all`, `3`, `0:8` or `0:8:2` of an axis with `count` entries.
-  Selection selection(std::string_view key, Index count) const {
-    const std::string* text = written(key);
-    if (text == nullptr || *text == "all") return {0, count};
-    std::optional<Selection> chosen = parsed(*text);
-    if (!chosen) {
-      fail(fmt::format("{} = {} is none of all, a number such as 0, a range such as 0:8 or 0:8:2",
-                       key, printable(*text)));
-    }
-    if (chosen->begin < 0 || chosen->begin >= chosen->end || chosen->end > count) {
-      fail(fmt::format("{} = {} is not within the file's 0:{}", key, *text, count));
-    }
-    // Beyond the range it is all the same, and could overflow.
-    chosen->step = std::min(chosen->step, chosen->end - chosen->begin);
-    return *chosen;
+  if (chosen->begin < 0 || chosen->begin >= chosen->end || chosen->end > count) {
+    arguments.fail(fmt::format("{} = {} is not within the file's 0:{}", key, *text, count));
   }
-
-  [[noreturn]] void fail(const std::string& what) const {
-    throw Error(printable(expression_.text(), 200) + ": " + what);
-  }
-
- private:
-  static std::optional<Selection> parsed(const std::string& text) {
-    std::array<Index, 3> numbers{};
-    std::size_t count = 0;
-    for (const char *at = text.data(), *const last = at + text.size();; ++at) {
-      const auto [end, code] = std::from_chars(at, last, numbers[count++]);
-      if (code != std::errc()) return std::nullopt;
-      if (end == last) break;
-      if (*end != ':' || count == numbers.size()) return std::nullopt;
-      at = end;
-    }
-    if (count == 1) return Selection{numbers[0], numbers[0] + 1};
-    if (count == 2) return Selection{numbers[0], numbers[1]};
-    if (numbers[2] < 1) return std::nullopt;
-    return Selection{numbers[0], numbers[1], numbers[2]};
-  }
-
-  const std::string* written(std::string_view key) const {
-    for (const Expression::Argument& argument : expression_.arguments) {
-      if (argument.key == key) return &argument.value;
-    }
-    return nullptr;
-  }
-
-  const Expression& expression_;
-};
+  // Beyond the range it is all the same, and could overflow.
+  chosen->step = std::min(chosen->step, chosen->end - chosen->begin);
+  return *chosen;
+}
 
 /// Key heads that the selected query heads read. They must be shared as evenly as in the file.
-Selection key_heads_of(const Arguments& arguments, const Selection& heads, Index group) {
+Selection key_heads_of(const InputArguments& arguments, const Selection& heads, Index group) {
   const Selection keys{heads.begin / group, (heads.end - 1) / group + 1};
   if (keys.count() > 1 && (heads.begin % group != 0 || heads.end % group != 0)) {
     arguments.fail(
@@ -160,12 +126,12 @@ Selection query_rows(const LayerInput& file, const InputRequest& request, const 
 }
 
 LayerInput make(const Expression& expression, const InputRequest& request) {
-  const Arguments arguments(expression);
+  const InputArguments arguments(expression, parameters());
   const std::string path = arguments.path();
   const LayerInput file = read_layer_input(path);
   const Selection rows = query_rows(file, request, path);
-  const Selection batch = arguments.selection("batch", file.batch);
-  const Selection heads = arguments.selection("heads", file.heads);
+  const Selection batch = selection(arguments, "batch", file.batch);
+  const Selection heads = selection(arguments, "heads", file.heads);
   if (heads.step != 1) arguments.fail("heads: a range of heads has no step");
   const Selection key_heads = key_heads_of(arguments, heads, file.heads / file.key_heads);
 
@@ -194,7 +160,7 @@ LayerInput make(const Expression& expression, const InputRequest& request) {
   return input;
 }
 
-const InputRegistrar registrar({"file", "Q, K, V of a tensor file, real or your own", arguments,
+const InputRegistrar registrar({"file", "Q, K, V of a tensor file, real or your own", parameters,
                                 make});
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "inputs/input.h"
+#include "inputs/text.h"
 #include "subquad/parameters.h"
 #include "subquad/random.h"
 #include "subquad/view.h"
@@ -57,16 +58,20 @@ class InputGenerator {
   virtual bool queries_are_tokens_of_their_own() const { return false; }
 };
 
-/// A registered input. Other than a generator's parameters, those of `file` are texts.
+/// A registered input. Other than a generator's parameters, those of what reads a file are texts.
 struct InputKind {
   std::string_view name;
   std::string_view summary;
   std::vector<ParameterInfo> (*parameters)();
-  LayerInput (*make)(const Expression&, const InputRequest&);
+  LayerInput (*make)(const Expression&, const InputRequest&);  ///< null if it gives no Q, K, V
+  /// Null if it gives no text.
+  TextWindows (*make_text)(const Expression&, const InputRequest&) = nullptr;
 };
 
 /// Every registered input: the only list of them.
 std::vector<InputKind>& input_kinds();
+/// Throws Error naming the nearest.
+const InputKind& find_input(const Expression& expression);
 
 struct InputRegistrar {
   explicit InputRegistrar(const InputKind& kind) { input_kinds().push_back(kind); }

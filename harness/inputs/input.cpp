@@ -36,14 +36,35 @@ ConstView LayerInput::x_of(Index sequence, Index head) const {
   return v_of(sequence, head);
 }
 
-LayerInput make_input(const Expression& expression, const InputRequest& request) {
+const InputKind& find_input(const Expression& expression) {
   std::vector<std::string> names;
   for (const InputKind& kind : input_kinds()) {
-    if (kind.name == expression.name) return kind.make(expression, request);
+    if (kind.name == expression.name) return kind;
     names.emplace_back(kind.name);
   }
   std::ranges::sort(names);
   throw Error("unknown input '" + expression.name + "'" + suggestion(expression.name, names));
+}
+
+LayerInput make_input(const Expression& expression, const InputRequest& request) {
+  const InputKind& kind = find_input(expression);
+  if (kind.make == nullptr) {
+    throw Error(expression.text() +
+                " is text for a trained model (mode = model); here Q, K, V are needed");
+  }
+  return kind.make(expression, request);
+}
+
+bool gives_text(const Expression& expression) {
+  return find_input(expression).make_text != nullptr;
+}
+
+TextWindows make_text(const Expression& expression, const InputRequest& request) {
+  const InputKind& kind = find_input(expression);
+  if (kind.make_text == nullptr) {
+    throw Error(expression.text() + " gives Q, K, V; a trained model (mode = model) reads text");
+  }
+  return kind.make_text(expression, request);
 }
 
 std::vector<std::string> input_files(const Expression& input) {

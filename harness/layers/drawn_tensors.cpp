@@ -87,23 +87,30 @@ class CallTensors final : public Tensors {
   }
 };
 
-std::string key_text(const TensorDeclaration& declaration, Index head) {
+/// What all tensors of a layer are drawn from.
+struct Source {
+  std::uint64_t seed = 0;
+  Index number = 0;  ///< of the layer in its model
+};
+
+std::string key_text(const TensorDeclaration& declaration, Index number, Index head) {
+  const std::string layer = "layer=" + std::to_string(number) + ";";
   switch (declaration.sharing) {
     case Sharing::head:
-      return "layer=0;head=" + std::to_string(head) + ";" + declaration.name;
+      return layer + "head=" + std::to_string(head) + ";" + declaration.name;
     case Sharing::layer:
-      return "layer=0;" + declaration.name;
+      return layer + declaration.name;
     case Sharing::model:
       return "model;" + declaration.name;
   }
   throw std::logic_error("a sharing without a key");
 }
 
-void draw(const TensorDeclaration& declaration, std::uint64_t seed, Index head,
+void draw(const TensorDeclaration& declaration, const Source& source, Index head,
           const Elements& elements) {
   elements.poison(declaration.is_integer);
-  const std::string text = key_text(declaration, head);
-  Generator generator(XXH64(text.data(), text.size(), seed));
+  const std::string text = key_text(declaration, source.number, head);
+  Generator generator(XXH64(text.data(), text.size(), source.seed));
   if (declaration.is_integer && declaration.initialiser.integers) {
     declaration.initialiser.integers(generator, declaration.shape, elements.integers());
   } else if (!declaration.is_integer && declaration.initialiser.floats) {
@@ -111,10 +118,10 @@ void draw(const TensorDeclaration& declaration, std::uint64_t seed, Index head,
   }
 }
 
-std::shared_ptr<Elements> drawn(const TensorDeclaration& declaration, std::uint64_t seed,
+std::shared_ptr<Elements> drawn(const TensorDeclaration& declaration, const Source& source,
                                 Index head) {
   auto elements = std::make_shared<Elements>(element_count(declaration.shape));
-  draw(declaration, seed, head, *elements);
+  draw(declaration, source, head, *elements);
   return elements;
 }
 
@@ -151,7 +158,7 @@ std::shared_ptr<Elements> leading_part(const Held& whole, const TensorDeclaratio
 }
 
 /// A tensor of `whole`'s call for the problem that `declaration` belongs to.
-Held fitted(const Held& whole, TensorDeclaration declaration, std::uint64_t seed, Index head) {
+Held fitted(const Held& whole, TensorDeclaration declaration, const Source& source, Index head) {
   if (declaration.belongs_to_sequence()) {
     auto elements = std::make_shared<Elements>(element_count(declaration.shape));
     elements->poison(declaration.is_integer);
@@ -160,7 +167,7 @@ Held fitted(const Held& whole, TensorDeclaration declaration, std::uint64_t seed
   const bool same_shape = same_extents(declaration.shape, whole.declaration.shape);
   if (declaration.role == Role::random) {
     if (!whole.given) {
-      auto elements = drawn(declaration, seed, head);
+      auto elements = drawn(declaration, source, head);
       return {std::move(declaration), std::move(elements)};
     }
     if (!same_shape) {
@@ -201,7 +208,7 @@ struct DrawnTensors::Impl {
     std::vector<CallTensors> calls;
   };
 
-  Impl(const Layer& layer, std::uint64_t seed) : layer(layer), seed(seed) {
+  Impl(const Layer& layer, const Source& source) : layer(layer), source(source) {
     auto whole = std::make_unique<OfSequence>(OfSequence{0, layer.problem(), {}});
     whole->calls.resize(static_cast<std::size_t>(layer.calls()));
     for (Index call = 0; call < layer.calls(); ++call) {
@@ -242,7 +249,7 @@ struct DrawnTensors::Impl {
     }
     set_up_in_parallel(static_cast<Index>(jobs.size()), [&](Index number) {
       const Job& job = jobs[static_cast<std::size_t>(number)];
-      draw(job.held->declaration, seed, job.call, *job.held->elements);
+      draw(job.held->declaration, source, job.call, *job.held->elements);
     });
   }
 
@@ -281,7 +288,7 @@ struct DrawnTensors::Impl {
       throw std::logic_error("tensor '" + declaration.name +
                              "' is declared for shorter sequences only");
     }
-    return fitted(full[which], std::move(declaration), seed, call);
+    return fitted(full[which], std::move(declaration), source, call);
   }
 
   const OfSequence& of_sequence(Index sequence, const Problem& problem) {
@@ -375,13 +382,14 @@ struct DrawnTensors::Impl {
   }
 
   const Layer& layer;
-  std::uint64_t seed;
+  const Source source;
   std::mutex mutex;
   std::vector<std::unique_ptr<OfSequence>> sequences;  ///< the whole problem's first
 };
 
-DrawnTensors::DrawnTensors(const Layer& layer, std::uint64_t seed, const TensorFile* given)
-    : impl_(std::make_unique<Impl>(layer, seed)) {
+DrawnTensors::DrawnTensors(const Layer& layer, std::uint64_t seed, const TensorFile* given,
+                           Index number)
+    : impl_(std::make_unique<Impl>(layer, Source{seed, number})) {
   if (given) impl_->take(*given);
 }
 

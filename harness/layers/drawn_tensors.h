@@ -39,7 +39,9 @@ class DrawnTensors {
   /// declared shape, or that shape behind an axis of heads. Names that nobody declared, wrong
   /// shapes and wrong element types throw Error. Where `heads(...)` lists several variants, names
   /// are "1.name" for the variant number 1 (from 0), and the axis is over the heads that use it.
-  DrawnTensors(const Layer& layer, std::uint64_t seed, const TensorFile* given = nullptr);
+  /// `number` is that of the layer in its model, "layer=0" above.
+  DrawnTensors(const Layer& layer, std::uint64_t seed, const TensorFile* given = nullptr,
+               Index number = 0);
   ~DrawnTensors();
 
   /// What a call of the layer sees (`Layer::calls`): the first sequence, at full length.

@@ -88,6 +88,7 @@ Asked asked_of(const TensorSource& source, const Expression& input, const InputR
   const std::vector<std::string> own = known;
   const bool reads_file = std::ranges::find(own, kPath) != own.end();
   if (!reads_file) known.insert(known.end(), {"seed", "batch"});
+  if (gives_text(asked.input)) known.emplace_back("batch");
   for (const Expression::Argument& argument : source.arguments) {
     if (argument.key == kOn) continue;
     if (std::ranges::find(known, argument.key) == known.end()) {
@@ -131,6 +132,11 @@ Expression TensorSource::around(Expression resolved) const {
 LayerInput TensorSource::windows(const Expression& input, const InputRequest& request) const {
   const Asked asked = asked_of(*this, input, request);
   return make_input(asked.input, asked.request);
+}
+
+TextWindows TensorSource::text_windows(const Expression& input, const InputRequest& request) const {
+  const Asked asked = asked_of(*this, input, request);
+  return make_text(asked.input, asked.request);
 }
 
 std::vector<std::string> TensorSource::files(const Expression& input) const {

@@ -5,6 +5,7 @@
 
 #include "expressions/expression.h"
 #include "inputs/input.h"
+#include "inputs/text.h"
 
 namespace subquad {
 
@@ -16,7 +17,8 @@ namespace subquad {
 ///
 /// Windows are the sequences of the input that the layer meets, with these arguments in place of
 /// its own (batch=0:16:2, heads=1), or of another input: on=file(path=...). Of a generator, batch=8
-/// means eight sequences that follow those that the layer meets, seed=7 those of another seed.
+/// means eight sequences that follow those that the layer meets, seed=7 those of another seed; of a
+/// text, batch=8 means eight windows.
 /// `fitted(LAYER)` alone is fitted on the very sequences that it meets: no held-out figure, but the
 /// best that the fit can do.
 struct TensorSource {
@@ -32,6 +34,8 @@ struct TensorSource {
   Expression around(Expression resolved) const;
   /// The windows where the layer meets `input`. Throws Error, as `make_input` does.
   LayerInput windows(const Expression& input, const InputRequest& request) const;
+  /// Of text, likewise: those that a model with the layer in it is to read.
+  TextWindows text_windows(const Expression& input, const InputRequest& request) const;
   /// Files that tensors depend on where the layer meets `input`.
   std::vector<std::string> files(const Expression& input) const;
 };

@@ -22,7 +22,8 @@ void append_rows(AlignedFloats& to, ConstView from, Index rows) {
   for (Index i = 0; i < rows; ++i) to.insert(to.end(), from.row(i), from.row(i) + from.cols);
 }
 
-/// The leading rows of the first sequence.
+/// The leading rows of the first sequence, of what is there: a layer in a model is given only what
+/// it consumes.
 LayerInput leading_part(const LayerInput& input, const Problem& problem, Index heads,
                         Index key_heads) {
   LayerInput part;
@@ -34,18 +35,19 @@ LayerInput leading_part(const LayerInput& input, const Problem& problem, Index h
   part.value_dim = input.value_dim;
   part.x_dim = input.x_dim;
   for (Index head = 0; head < heads; ++head) {
-    append_rows(part.q, input.q_of(0, head), part.queries);
+    if (!input.q.empty()) append_rows(part.q, input.q_of(0, head), part.queries);
     if (!input.x.empty()) append_rows(part.x, input.x_of(0, head), part.queries);
   }
   for (Index head = 0; head < heads; head += heads / key_heads) {
-    append_rows(part.k, input.k_of(0, head), part.keys);
-    append_rows(part.v, input.v_of(0, head), part.keys);
+    if (!input.k.empty()) append_rows(part.k, input.k_of(0, head), part.keys);
+    if (!input.v.empty()) append_rows(part.v, input.v_of(0, head), part.keys);
   }
   return part;
 }
 
 double largest_logit(const LayerInput& input, double scale) {
   float largest = 0;
+  if (input.q.empty() || input.k.empty()) return 0;
   for (Index head = 0; head < input.heads; ++head) {
     const RowMajor<float> products =
         as_eigen(input.q_of(0, head)) * as_eigen(input.k_of(0, head)).transpose();

@@ -61,17 +61,14 @@ OutputErrors errors_against(const Reference& reference, const LayerOutput& outpu
   return errors;
 }
 
-std::vector<Draw> redrawn_errors(const TensorMaker& maker, const DrawnTensors& tensors,
-                                 const Problem& problem, const Reference& dense, std::uint64_t seed,
+std::vector<Draw> redrawn_errors(const Problem& problem, const Reference& dense, std::uint64_t seed,
                                  int draws, const RunWith& run) {
   std::vector<Draw> all;
   const Metric& headline = find_metric(kHeadlineMetric);
   for (int draw = 1; draw < draws; ++draw) {
     Draw one{.seed = seed_of_draw(seed, draw)};
-    const std::unique_ptr<DrawnTensors> redrawn = maker.make(one.seed);
-    if (draw == 1 && redrawn->drawn_alike(tensors)) break;
     LayerOutput output;
-    run(*redrawn, output);
+    if (!run(one.seed, output)) break;
     for_each_head(dense, output, problem, false, [&](const Comparison& comparison, Index) {
       one.error.push_back(headline.figure(comparison));
     });

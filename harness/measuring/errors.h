@@ -1,10 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "layers/executor.h"
-#include "measuring/fitting.h"
 #include "measuring/reference.h"
 #include "records/record.h"
 
@@ -20,12 +20,10 @@ struct OutputErrors {
 OutputErrors errors_against(const Reference& reference, const LayerOutput& output,
                             const LayerInput& input, const Problem& problem, bool with_kept_mass);
 
-/// The headline figure of a layer with its random tensors drawn anew, `draws` - 1 times; nothing
-/// where none of its tensors is random. `tensors` are those that it has, of `seed`; `run` gives the
-/// output with others.
-using RunWith = std::function<void(const DrawnTensors& tensors, LayerOutput& output)>;
-std::vector<Draw> redrawn_errors(const TensorMaker& maker, const DrawnTensors& tensors,
-                                 const Problem& problem, const Reference& dense, std::uint64_t seed,
+/// The headline figure with random tensors drawn anew, `draws` - 1 times; nothing where none is
+/// random. `run` gives the output with tensors of another seed, or false where these hold the same.
+using RunWith = std::function<bool(std::uint64_t seed, LayerOutput& output)>;
+std::vector<Draw> redrawn_errors(const Problem& problem, const Reference& dense, std::uint64_t seed,
                                  int draws, const RunWith& run);
 
 /// Seed of the tensors of draw number `draw`, from 1.

@@ -7,22 +7,14 @@
 #include <optional>
 #include <utility>
 
-#include "experiments/points.h"
-#include "layers/drawn_tensors.h"
-#include "measuring/arithmetic.h"
-#include "measuring/attention_figures.h"
-#include "measuring/block_point.h"
-#include "measuring/errors.h"
 #include "measuring/memory_pass.h"
 #include "measuring/own_process.h"
 #include "measuring/pass.h"
-#include "measuring/reference.h"
+#include "measuring/subject.h"
 #include "records/peak_probe.h"
 
 namespace subquad {
 namespace {
-
-constexpr const char* kPlainDense = "dense";
 
 /// Where the output is not finite, or empty.
 std::string not_finite(const LayerOutput& output) {
@@ -60,29 +52,19 @@ std::int64_t calls_for(double min_time_s, double call_s) {
 }  // namespace
 
 struct PointMeasurement::Impl {
-  explicit Impl(const Experiment& of)
-      : single(of), input(make_input_of(of)), problem(problem_of(of, input)) {
-    record = blank_record(single, input, problem);
+  explicit Impl(const Experiment& of) : single(of), subject(make_subject(of)) {
+    record = subject->blank_record(single);
     // Before there are threads, which would stay free.
     if (single.pin) record.pinned_to = pin_to_processors(single.threads.front());
-    const double begin = steady_seconds();
-    layer.emplace(single.variants.front(), problem, input.heads);
-    maker.emplace(*layer, single.inputs.front(), request_of(single));
-    tensors = maker->make(single.seeds.front());
-    if (record.is_block()) around.emplace(record, input, projections_of(layer->consumes()));
-    record.setup_ns = (steady_seconds() - begin) * 1e9;
-    describe_layer(*layer, record);
+    record.setup_ns = nanoseconds_of([this] { subject->set_up(); });
+    subject->describe(record);
   }
 
   void allocate() {
-    record.setup_ns += nanoseconds_of([this] {
-      pass = around ? around->make_pass(*layer, *tensors, single.threads.front())
-                    : make_pass(*layer, input, *tensors, record.decoded_tokens,
-                                single.threads.front());
-    });
+    record.setup_ns += nanoseconds_of([this] { pass = subject->make_pass(); });
     record.untimed_ns += nanoseconds_of([this] { pass->begin(); });
     pass->rewind();
-    pass->poison(output, tells_kept_mass(*layer, record));
+    pass->poison(output, subject->tells_kept_mass());
     threads_before = count_threads();
   }
 
@@ -95,7 +77,7 @@ struct PointMeasurement::Impl {
 
   void first_pass() {
     watch_memory([this] { allocate(); },
-                 [this] { call_s = untimed_run(tells_kept_mass(*layer, record)); }, record);
+                 [this] { call_s = untimed_run(subject->tells_kept_mass()); }, record);
     threads_after = count_threads();
     pass->describe(record);
     if (!record.cost_exact && record.executed_multiply_adds > 0) {
@@ -107,49 +89,8 @@ struct PointMeasurement::Impl {
     }
   }
 
-  std::optional<Reference> reference_to(const std::string& target) {
-    if (around) {
-      return block_reference_of(parse_expression(target), record, input, single.reference_rows);
-    }
-    return reference_of(parse_expression(target), input, problem, single.reference_rows,
-                        record.decoded_tokens);
-  }
-
-  void take_errors() {
-    const auto dense = reference_to(kPlainDense);
-    const bool own_target = record.dense_target != kPlainDense;
-    const bool mass = tells_kept_mass(*layer, record);
-    OutputErrors errors = errors_against(*dense, output, input, problem, mass && !own_target);
-    record.error = std::move(errors.figures);
-    record.error_deviation = std::move(errors.deviations);
-    record.reference_rows = dense->rows;
-    record.sampled = dense->sampled;
-    const auto run = [this](const DrawnTensors& drawn, LayerOutput& out) {
-      if (around) {
-        return around->make_pass(*layer, drawn, single.threads.front())->run(out, false);
-      }
-      run_once(*layer, input, drawn, record.decoded_tokens, single.threads.front(), out);
-    };
-    record.draws =
-        redrawn_errors(*maker, *tensors, problem, *dense, single.seeds.front(), single.draws, run);
-    if (!own_target) return;
-    const auto target = reference_to(record.dense_target);
-    if (!target) return;
-    errors = errors_against(*target, output, input, problem, mass);
-    record.target_error = std::move(errors.figures);
-    record.target_error_deviation = std::move(errors.deviations);
-  }
-
-  /// Of the input; asked of one point of a group.
-  void take_attention() {
-    if (single.spectrum > 0) add_attention_figures(input, problem, single.spectrum, record);
-  }
-
   void take_arithmetic() {
-    const std::uint64_t seed = single.seeds.front();
-    const ArithmeticCheck check =
-        around ? around->check_arithmetic(*layer, *tensors, seed)
-               : check_arithmetic(*layer, input, *tensors, seed, record.decoded_tokens);
+    const ArithmeticCheck check = subject->check_arithmetic();
     record.arithmetic_error = check.error;
     record.arithmetic_tolerance = check.tolerance;
     record.arithmetic_queries = check.queries;
@@ -212,12 +153,7 @@ struct PointMeasurement::Impl {
   }
 
   Experiment single;
-  LayerInput input;
-  Problem problem;
-  std::optional<Layer> layer;
-  std::optional<TensorMaker> maker;
-  std::unique_ptr<DrawnTensors> tensors;
-  std::optional<BlockSetting> around;
+  std::unique_ptr<Subject> subject;
   std::unique_ptr<Pass> pass;
   LayerOutput output;
   int threads_before = 0, threads_after = 0;
@@ -238,8 +174,8 @@ void PointMeasurement::check() {
   my.first_pass();
   my.record.reason = my.doubt();
   my.record.status = my.record.reason.empty() ? Status::ok : Status::mistrusted;
-  my.take_errors();
-  my.take_attention();
+  my.subject->take_errors(my.output, my.record);
+  my.subject->take_input_figures(my.record);
   my.prepare_timing();
 }
 

@@ -16,6 +16,10 @@ namespace subquad {
 Record blank_record(const Experiment& single, const LayerInput& input, const Problem& problem);
 /// Adds what the layer declares.
 void describe_layer(const Layer& layer, Record& record);
+/// Parts of that: bytes of the layer's tensors by role, added to those that are there; and the sum
+/// of all that is known before running.
+void add_tensor_bytes(const Layer& layer, Record& record);
+void add_predicted_bytes(Record& record);
 /// From a blank record alone: makes the layer and adds what it declares. Status `ok` if it can be
 /// run, otherwise `refused` or `failed` with the reason.
 void declare_point(Record& record);

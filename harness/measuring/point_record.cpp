@@ -4,6 +4,7 @@
 #include "layers/executor.h"
 #include "measuring/block_point.h"
 #include "measuring/measure.h"
+#include "measuring/model_record.h"
 #include "models/drawn_block.h"
 #include "records/machine.h"
 
@@ -47,6 +48,8 @@ void describe_block(const Layer& layer, Record& record) {
   record.layout_bytes = 0;
 }
 
+}  // namespace
+
 void add_tensor_bytes(const Layer& layer, Record& record) {
   for (Index call = 0; call < layer.calls(); ++call) {
     for (const TensorInfo& info : tensor_infos(layer.variant(call), layer.problem())) {
@@ -57,6 +60,14 @@ void add_tensor_bytes(const Layer& layer, Record& record) {
     }
   }
 }
+
+void add_predicted_bytes(Record& record) {
+  record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
+                           record.random_bytes + record.choice_bytes + record.saved_bytes +
+                           record.state_bytes + record.scratch_declared_bytes + record.layout_bytes;
+}
+
+namespace {
 
 std::uint64_t output_bytes(const Layer& layer, const Record& record) {
   if (record.is_block()) return matrix_bytes(block_shape_of(record));
@@ -148,13 +159,15 @@ void describe_layer(const Layer& layer, Record& record) {
   }
   record.layout_bytes = layout_bytes(layer, record.problem, record.batch);
   if (record.is_block()) describe_block(layer, record);
-  record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
-                           record.random_bytes + record.choice_bytes + record.saved_bytes +
-                           record.state_bytes + record.scratch_declared_bytes + record.layout_bytes;
+  add_predicted_bytes(record);
 }
 
 void declare_point(Record& record) {
   try {
+    if (!record.model.empty()) {
+      declare_model(record);
+      return;
+    }
     const Layer layer(parse_expression(record.variant), record.problem, record.heads);
     record.reason = refusal_of(layer, record);
     record.status = record.reason.empty() ? Status::ok : Status::refused;

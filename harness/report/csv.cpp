@@ -4,6 +4,7 @@
 
 #include "measuring/attention_figures.h"
 #include "measuring/metrics.h"
+#include "measuring/quality.h"
 #include "measuring/roofline.h"
 #include "report/render.h"
 #include "report/rounds.h"
@@ -55,14 +56,18 @@ std::string_view unit_of(const std::string& key) {
   for (const AttentionFigure& figure : attention_figures()) {
     if (figure.key == key) return figure.unit;
   }
+  for (const QualityFigure& figure : quality_figures()) {
+    if (figure.key == key) return figure.unit;
+  }
   return "";
 }
 
-void add_heads(Lines& lines, const HeadFigures& figures, std::string_view prefix) {
+void add_heads(Lines& lines, const HeadFigures& figures, std::string_view prefix,
+               std::string_view of = "head") {
   for (const auto& [metric, values] : figures) {
     const std::string_view unit = unit_of(metric);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      lines.add(fmt::format("{}{}", prefix, metric), unit, fmt::format("head {}", i), values[i]);
+      lines.add(fmt::format("{}{}", prefix, metric), unit, fmt::format("{} {}", of, i), values[i]);
     }
   }
 }
@@ -105,14 +110,17 @@ void add_record(std::string& text, const Row& row, const Record& r) {
       lines.add("speed_up", "1", of, round.anchor_ns / round.time_ns);
     }
   }
-  add_heads(lines, r.error, "");
-  add_heads(lines, r.target_error, "target_");
-  add_heads(lines, r.attention_figures, "attention_");
-  add_heads(lines, r.error_deviation, "deviation_of_");
-  add_heads(lines, r.target_error_deviation, "deviation_of_target_");
+  const std::string_view of = r.model.empty() ? "head" : "window";
+  add_heads(lines, r.error, "", of);
+  add_heads(lines, r.target_error, "target_", of);
+  add_heads(lines, r.quality, "", of);
+  add_heads(lines, r.attention_figures, "attention_", of);
+  add_heads(lines, r.error_deviation, "deviation_of_", of);
+  add_heads(lines, r.target_error_deviation, "deviation_of_target_", of);
   for (const Draw& draw : r.draws) {
     for (std::size_t i = 0; i < draw.error.size(); ++i) {
-      lines.add(kHeadlineMetric, "1", fmt::format("head {} draw {}", i, draw.seed), draw.error[i]);
+      lines.add(kHeadlineMetric, "1", fmt::format("{} {} draw {}", of, i, draw.seed),
+                draw.error[i]);
     }
   }
   if (r.arithmetic_error >= 0) lines.add("arithmetic_error", "1", "", r.arithmetic_error);

@@ -115,7 +115,11 @@ int note_number(std::vector<std::string>& notes, const std::string& text) {
 std::vector<Section> sections(const Summary& summary, Width width) {
   if (summary.tables.empty()) return {};
   if (summary.options.budget) return {budget_section(summary, width)};
-  std::vector<Section> all = {table_section(summary, width)};
+  std::vector<Section> all;
+  if (Section section = quality_section(summary); !section.grids.empty()) {
+    all.push_back(std::move(section));
+  }
+  all.push_back(table_section(summary, width));
   if (!summary.scaling.empty()) all.push_back(scaling_section(summary));
   if (Section section = attention_section(summary); !section.grids.empty()) {
     all.push_back(std::move(section));

@@ -56,6 +56,7 @@ Section scaling_section(const Summary& summary);
 Section head_section(const Summary& summary);
 Section spread_section(const Summary& summary);
 Section roofline_section(const Summary& summary);
+Section quality_section(const Summary& summary);
 Section attention_section(const Summary& summary);
 Section budget_section(const Summary& summary, Width width);
 

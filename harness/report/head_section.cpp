@@ -58,8 +58,9 @@ Section head_section(const Summary& summary) {
   section.heading = "Error by head";
   for (const Table& table : summary.tables) {
     const std::int64_t heads = table.first().heads;
-    // A block's error is of its whole width.
-    if (heads < 2 || heads > kMostHeads || table.first().is_block()) continue;
+    // A block's error is of its whole width, a model's of its logits.
+    const bool whole = table.first().is_block() || !table.first().model.empty();
+    if (heads < 2 || heads > kMostHeads || whole) continue;
     Grid grid = make_grid(table, summary);
     if (!grid.groups.empty()) section.grids.push_back(std::move(grid));
   }

@@ -22,6 +22,21 @@ Json to_json(const std::optional<Deviation>& deviation) {
   return {{"value", deviation->value}, {"negative_estimate", deviation->negative}};
 }
 
+Json to_json(const WindowMean& mean) {
+  return {{"mean", mean.mean}, {"low", mean.low}, {"high", mean.high}};
+}
+
+Json to_json(const Qualities& qualities) {
+  if (qualities.empty()) return nullptr;
+  Json json = Json::object();
+  for (const auto& [key, quality] : qualities) {
+    json[key] = to_json(quality.value);
+    json[key]["beyond_anchor"] =
+        quality.beyond_anchor ? to_json(*quality.beyond_anchor) : Json(nullptr);
+  }
+  return json;
+}
+
 Json to_json(const std::optional<Spread>& spread) {
   if (!spread) return nullptr;
   return {{"seeds", spread->seeds},
@@ -161,6 +176,7 @@ Json to_json(const Row& row, bool unbeaten) {
           {"dropped_mass", to_json(row.dropped_mass)},
           {"negative_denominators", to_json(row.negative_denominators)},
           {"output_rows", row.negative_denominators ? Json(row.output_rows) : Json(nullptr)},
+          {"quality", to_json(row.quality)},
           {"spread", to_json(row.spread)},
           {"seeds", std::move(seeds)}};
 }

@@ -224,6 +224,10 @@ void add_attention(Table& table) {
   }
 }
 
+void add_quality(Table& table, const std::vector<const Record*>& anchors) {
+  for (Row& row : table.rows) row.quality = qualities_of(row.finished(), anchors);
+}
+
 void add_efficiency(Table& table, const Row& anchor) {
   const double anchor_work = anchor.first().useful_multiply_adds;
   for (Row& row : table.rows) {
@@ -264,6 +268,8 @@ Table make_table(const std::vector<const Record*>& records, const Selection& sel
     return std::any_of(row.records.begin(), row.records.end(),
                        [](const Record* r) { return r->anchor; });
   });
+  add_quality(table,
+              anchor == table.rows.end() ? std::vector<const Record*>() : anchor->finished());
   if (anchor == table.rows.end()) {
     sort_rows(table, kTargetOrder.front());
     return table;

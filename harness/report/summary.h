@@ -10,6 +10,7 @@
 #include "report/budget.h"
 #include "report/estimate.h"
 #include "report/frontier.h"
+#include "report/quality.h"
 #include "report/report.h"
 #include "report/scaling.h"
 #include "report/spread.h"
@@ -55,6 +56,7 @@ struct Row {
   /// counted.
   std::optional<double> negative_denominators;
   double output_rows = 0;
+  Qualities quality;             ///< of a model's answers
   std::optional<Spread> spread;  ///< where there are several seeds or draws
 
   const Record& first() const { return *records.front(); }

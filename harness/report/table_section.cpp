@@ -227,7 +227,7 @@ Grid make_grid(const Table& table, const Summary& summary, Width width) {
 struct Occurring {
   bool pass_times = false, token_times = false, scratch = false, states = false,
        several_seeds = false, deviations = false, unbeaten = false, unstable = false,
-       hypervolume = false;
+       hypervolume = false, models = false;
   std::set<std::string> coverages;
   std::set<std::int64_t> sampled_rows;
 };
@@ -236,6 +236,7 @@ Occurring occurring_in(const Summary& summary) {
   Occurring found;
   for (const Table& table : summary.tables) {
     found.hypervolume = found.hypervolume || table.frontier.hypervolume;
+    found.models = found.models || !table.first().model.empty();
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       const Row& row = table.rows[i];
       found.pass_times = found.pass_times || (row.time_ns && !row.decodes());
@@ -290,6 +291,7 @@ std::string legend_of_marks(const Occurring& found) {
 std::string legend_of_errors(const Occurring& found) {
   std::string text =
       "Relative error: Frobenius, of the output against dense; median [range] over heads.";
+  if (found.models) text += " Of a model: of its logits; over windows.";
   if (!found.sampled_rows.empty()) {
     text += fmt::format(" ~: over a seeded sample of {} query rows per head",
                         fmt::join(found.sampled_rows, " or "));

@@ -118,8 +118,7 @@ double GroupRun::work_of_point(const Experiment& experiment, const Group& group)
 bool GroupRun::measure(const std::vector<Expression>& wanted) {
   progress_.working_on(group_.text());
   const Experiment any = single_point(experiment_, group_, wanted.front());
-  input_ = make_input_of(any);
-  problem_ = problem_of(any, input_);
+  subject_ = make_subject(any);
   std::vector<Point> points;
   const auto is_anchor = [&](const Expression& variant) {
     return group_.anchor && variant.text() == group_.anchor->text();
@@ -136,13 +135,7 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
   const auto is_wanted = [](const Point& point) { return point.wanted; };
   if (std::none_of(points.begin(), points.end(), is_wanted)) return true;
   // Here, so that it is neither computed by each point's process nor charged to one of them.
-  const Expression dense = parse_expression("dense");
-  if (group_.mode == Mode::block) {
-    block_reference_of(dense, points.front().record, input_, experiment_.reference_rows);
-  } else {
-    reference_of(dense, input_, problem_, experiment_.reference_rows,
-                 decoded_tokens(any, problem_));
-  }
+  subject_->prepare_reference();
   if (const auto problem = take_cache_problem()) progress_.note(*problem);
 
   const auto budget =
@@ -172,7 +165,7 @@ void GroupRun::declare(const Expression& variant, bool wanted, std::vector<Point
   Point point{.single = single_point(experiment_, group_, variant), .wanted = wanted};
   point.seconds_left = experiment_.time_limit_s;
   if (!wanted) point.single.spectrum = 0;  // nobody keeps its record
-  point.record = blank_record(point.single, input_, problem_);
+  point.record = subject_->blank_record(point.single);
   if (can_run(point)) {
     points.push_back(std::move(point));
     return;

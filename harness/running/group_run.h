@@ -1,12 +1,14 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "experiments/experiment.h"
 #include "experiments/points.h"
+#include "measuring/subject.h"
 #include "records/peak.h"
 #include "records/record.h"
 #include "running/progress.h"
@@ -67,8 +69,7 @@ class GroupRun {
   const Peak& peak_;
   Progress& progress_;
   Keep keep_;
-  LayerInput input_;
-  Problem problem_;
+  std::unique_ptr<Subject> subject_;  ///< of any point: what the group has in common
   std::uint64_t memory_limit_ = 0;
   double forward_s_ = 0;
   bool interrupted_ = false;

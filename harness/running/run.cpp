@@ -12,6 +12,7 @@
 #include "experiments/points.h"
 #include "layers/tensor_source.h"
 #include "measuring/process.h"
+#include "measuring/subject.h"
 #include "records/machine.h"
 #include "records/store.h"
 #include "running/group_run.h"
@@ -60,7 +61,7 @@ void check_input_files(const Experiment& experiment, const std::vector<Task>& ta
     Index& length = longest[task.group.input.text()];
     if (task.group.length <= length) continue;
     length = task.group.length;
-    make_input_of(single_point(experiment, task.group, task.wanted.front()));
+    make_subject(single_point(experiment, task.group, task.wanted.front()));
   }
   // Windows too, which are as long as the input: the same ones, of several variants, once.
   std::set<std::string> tried;
@@ -71,7 +72,12 @@ void check_input_files(const Experiment& experiment, const std::vector<Task>& ta
       if (source.files(task.group.input).empty()) continue;
       const std::string windows = source.around({.name = "layer", .arguments = {}}).text();
       if (!tried.insert(windows + " on " + task.group.input.text()).second) continue;
-      source.windows(task.group.input, request_of(single_point(experiment, task.group, variant)));
+      const InputRequest request = request_of(single_point(experiment, task.group, variant));
+      if (task.group.mode == Mode::model) {
+        source.text_windows(task.group.input, request);
+      } else {
+        source.windows(task.group.input, request);
+      }
     }
   }
 }

@@ -35,8 +35,10 @@ def read_safetensors(path):
     return tensors
 
 
-def write_safetensors(path, tensors):
+def write_safetensors(path, tensors, metadata=None):
     header, data = {}, b""
+    if metadata:
+        header["__metadata__"] = metadata
     for name, array in tensors.items():
         raw = np.ascontiguousarray(array).tobytes()
         dtype = next(key for key, value in _DTYPES.items() if array.dtype == value)
