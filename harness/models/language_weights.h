@@ -22,18 +22,19 @@ inline constexpr Index kVocabulary = 256;
 
 /// Weights of a pre-norm transformer whose layers are those of block.h:
 ///
-///     x = embedding[byte];  each layer: x += output(attention(norm(x))); x +=
-///     down(gelu(up(norm(x)))) logits = head(norm(x))
+/// x = embedding[byte]; in each layer x += output(attention(norm(x))), then
+/// x += down(gelu(up(norm(x)))); logits = head(norm(x)).
 ///
-/// Tensors, float, all needed, none other allowed; N counts layers from 0, and every weight is
-/// [out, in]:
+/// Tensors, float, all needed, none other allowed. Every weight is [out, in]. Of the model:
+/// - embedding.weight and head.weight [256, width]
+/// - final_norm.weight and .bias [width]
 ///
-///     embedding.weight [256, width]     final_norm.weight, .bias [width]     head.weight [256,
-///     width] layers.N.attention_norm.weight, .bias        [width] layers.N.attention.qkv.weight [3
-///     width, width]: rows of q, k, v, each by head layers.N.attention.output.weight [width, width]
-///     layers.N.feed_forward_norm.weight, .bias     [width]
-///     layers.N.feed_forward.up.weight, .bias       [hidden, width], [hidden]
-///     layers.N.feed_forward.down.weight, .bias     [width, hidden], [width]
+/// of layer N, counted from 0, after "layers.N.":
+/// - attention_norm.weight and .bias, feed_forward_norm.weight and .bias [width]
+/// - attention.qkv.weight [3 width, width]: rows of q, of k, of v, each by head
+/// - attention.output.weight [width, width]
+/// - feed_forward.up.weight [hidden, width] and .bias [hidden]
+/// - feed_forward.down.weight [width, hidden] and .bias [width]
 ///
 /// The file's `__metadata__` says `heads`, which no shape tells. What else it says of sizes
 /// (layers, width, feed_forward, vocabulary, rotary_base) must agree with the tensors and with
