@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Every figure of a run, in one process."""
 
+import block_memory_vs_length
+import block_time_vs_length
 import common
 import error_by_head
 import error_vs_budget
@@ -23,6 +25,10 @@ def draw(frame, out, _=None):
         figures += [error_by_head]
     if "decode" in timed:
         figures += [token_time_vs_context]
+    if "block" in frame["direction"].unique():
+        figures += [block_memory_vs_length]
+    if "block" in timed:
+        figures += [block_time_vs_length]
     return [path for figure in figures for path in figure.draw(frame, out)]
 
 

@@ -82,7 +82,13 @@ def point_of(record):
     """What tells one point from another, whatever code measured it."""
     return (record["variant"], record["input"], json.dumps(record["problem"], sort_keys=True),
             record["batch"], record["heads"], record["key_heads"], record["threads"],
-            record["seed"], record["direction"], record["machine"])
+            record["seed"], around_of(record), record["machine"])
+
+
+def around_of(record):
+    """What is timed, and what stands around attention."""
+    return tuple(record[key] for key in ("direction", "feed_forward", "feed_forward_chunk", "model",
+                                         "replaced"))
 
 
 def latest(records):
@@ -160,6 +166,13 @@ def shape_of(record):
         words.append(f"{problem['queries']} queries")
     if problem["scale"]:
         words.append(f"scale {problem['scale']:g}")
+    if record["direction"] == "block":
+        words.append(f"feed-forward {record['feed_forward']}" if record["feed_forward"]
+                     else "no feed-forward")
+        if record["feed_forward_chunk"]:
+            words.append(f"in chunks of {record['feed_forward_chunk']}")
+    if record["model"]:
+        words += [f"model {record['model']}", f"layers replaced: {record['replaced']}"]
     return ", ".join(words)
 
 
@@ -198,7 +211,7 @@ def load(directories):
     for record in records:
         shape = shape_of(record) + (f", machine {record['machine'][:8]}" if several else "")
         groups.setdefault((record["variant"], record["input"], record["problem"]["keys"],
-                           record["direction"], record["problem"]["causal"],
+                           around_of(record), record["problem"]["causal"],
                            record["threads"], shape), []).append(record)
     if not groups:
         raise NoRecords("no records: nothing has been measured yet")
@@ -213,7 +226,7 @@ def figure_groups(frame, direction="forward"):
     measured: one per mask and number of threads. All that is decoded is causal."""
     rows = frame[frame["direction"] == direction]
     for (causal, threads), rows in rows.groupby(["causal", "threads"], sort=True):
-        suffix = "_causal" if causal and direction == "forward" else ""
+        suffix = "_causal" if causal and direction != "decode" else ""
         suffix += f"_{threads}_threads" if threads != 1 else ""
         words = "causal" if causal else "not causal"
         yield suffix, f"{words}, {threads} thread{'s' if threads != 1 else ''}", rows

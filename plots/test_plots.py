@@ -31,7 +31,8 @@ def record(variant, time_s, build="a", seed=0, status="ok", machine="m", **probl
             "status": status, "anchor": False, "error": {"relative_error": [0.1, 0.3]},
             "rounds": [{"time_ns": t * 1e9} for t in time_s], "scratch_bytes": 100,
             "heap_bytes": 1000, "choice_bytes": 30000, "layout_bytes": 400000,
-            "parameter_bytes": 20, "random_bytes": 3, "machine": machine}
+            "parameter_bytes": 20, "random_bytes": 3, "machine": machine,
+            "feed_forward": 0, "feed_forward_chunk": 0, "model": "", "replaced": ""}
 
 
 class ErrorByHead(unittest.TestCase):
@@ -326,6 +327,17 @@ class Records(unittest.TestCase):
             [(of_name, _, rows)] = list(common.figure_groups(frame, direction))
             self.assertEqual((of_name, list(rows["time"]), list(rows["state"])),
                              (suffix, [time], [state]))
+
+    def test_blocks_stand_apart_by_what_is_around_attention(self):
+        block = record("v", [2, 2]) | {"direction": "block", "feed_forward": 32}
+        lines = [json.dumps(r) for r in (record("v", [1, 1]), block,
+                                         block | {"feed_forward_chunk": 16})]
+        frame = self.loaded("\n".join(lines) + "\n")
+        [(_, _, rows)] = list(common.figure_groups(frame, "block"))
+        self.assertEqual([name.split("dim 8, ")[1] for name, _ in common.panels_of(rows)],
+                         ["feed-forward 32", "feed-forward 32, in chunks of 16"])
+        [(_, _, rows)] = list(common.figure_groups(frame))
+        self.assertEqual(list(rows["time"]), [1])
 
     def test_mistrusted_seeds_are_not_drawn(self):
         row = common.row_of([record("v", [1]), record("v", [1], seed=1, status="mistrusted")],

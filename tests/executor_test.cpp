@@ -366,6 +366,48 @@ TEST(Executor, RunAllocatesNothingOnceTheOutputIsSized) {
   }
 }
 
+/// The same matrices with heads beside one another.
+LayerInput by_row(const LayerInput& input) {
+  LayerInput turned = input;
+  turned.layout = turned.x_layout = Layout::by_row;
+  const auto turn = [&](const AlignedFloats& from, AlignedFloats& to, Index heads, Index cols) {
+    const Index rows = input.queries;
+    for (Index i = 0; i < static_cast<Index>(from.size()); ++i) {
+      const Index c = i % cols, row = i / cols % rows, head = i / (cols * rows) % heads;
+      const Index sequence = i / (cols * rows * heads);
+      to[static_cast<std::size_t>(((sequence * rows + row) * heads + head) * cols + c)] =
+          from[static_cast<std::size_t>(i)];
+    }
+  };
+  turn(input.q, turned.q, input.heads, input.dim);
+  turn(input.k, turned.k, input.key_heads, input.dim);
+  turn(input.v, turned.v, input.key_heads, input.value_dim);
+  return turned;
+}
+
+TEST(Executor, HeadsMayLieBesideOneAnother) {
+  for (const char* text : {"mean", "dense", "heads(mean,dense)", "fnet", "probe_layer"}) {
+    const LayerInput input = input_of({}, {13, 6}), turned = by_row(input);
+    Trial trial(text, input);
+    const LayerOutput& expected = trial.run();
+    Team team(2);
+    Executor executor(trial.layer, turned, trial.tensors, team, Layout::by_row);
+    LayerOutput output;
+    executor.poison(output);
+    executor.run(output);
+    for (Index s = 0; s < input.batch; ++s) {
+      for (Index h = 0; h < input.heads; ++h) {
+        const ConstView got = std::as_const(output).of(s, h), want = expected.of(s, h);
+        EXPECT_EQ(got.stride, input.heads * input.value_dim);
+        for (Index i = 0; i < want.rows; ++i) {
+          for (Index c = 0; c < want.cols; ++c) EXPECT_EQ(got(i, c), want(i, c)) << text;
+        }
+      }
+    }
+    EXPECT_TRUE(executor.intact());
+  }
+}
+
 TEST(Executor, RefusalsAndMisfitsAreErrors) {
   EXPECT_THAT(error_of([] {
                 Trial("probe_tensors(refused=10)", input_of({}, {13, 9}));

@@ -55,7 +55,7 @@ TEST_F(Plots, DrawEveryFigureOfARun) {
   EXPECT_EQ(run_python_tests(folder_ / "figures"), 0);
 }
 
-TEST_F(Plots, DecodingHasFiguresOfItsOwn) {
+TEST_F(Plots, DecodingAndBlocksHaveFiguresOfTheirOwn) {
   if (!matplotlib_is_there()) GTEST_SKIP() << "matplotlib or pandas is not installed";
   const auto drawn = [&](const std::vector<Record>& records) {
     std::string lines;
@@ -69,6 +69,8 @@ TEST_F(Plots, DecodingHasFiguresOfItsOwn) {
     }
     return names;
   };
+  const std::set<std::string> of_blocks = {"block_memory_vs_length", "block_time_vs_length"};
+  EXPECT_EQ(drawn(testing::block_run()), of_blocks);
   std::vector<Record> records = testing::decoded_run();
   const std::set<std::string> of_tokens = {"state_vs_context", "token_time_vs_context"};
   EXPECT_EQ(drawn(records), of_tokens);

@@ -100,6 +100,61 @@ TEST(Groups, NeverHoldForwardPassesAndDecodingTogether) {
   EXPECT_EQ(decoded_tokens(single_point(e, groups[0], e.variants[0]), {.keys = 100}), 0);
 }
 
+TEST(Groups, OfBlocksStandApartByTheirChunks) {
+  Experiment e = experiment();
+  e.modes = {Mode::forward, Mode::block};
+  apply_settings(e, {{"feed-forward", {{"2x", "x"}}}, {"feed-forward-chunk", {{"0 16", "x"}}}});
+  const std::vector<Group> groups = groups_of(e);
+  ASSERT_EQ(groups.size(), 6u);
+  EXPECT_EQ(groups[1].text(), "gaussian, n = 64, block");
+  EXPECT_EQ(groups[2].text(), "gaussian, n = 64, block in chunks of 16");
+  const Experiment block = single_point(e, groups[2], groups[2].variants.back());
+  EXPECT_EQ(block.feed_forward.of(100), 200);
+  EXPECT_THAT(repeat_command(block), testing::AllOf(testing::HasSubstr("--mode block"),
+                                                    testing::HasSubstr("--feed-forward 2x"),
+                                                    testing::HasSubstr("--feed-forward-chunk 16")));
+  EXPECT_THAT(repeat_command(single_point(e, groups[0], groups[0].variants.back())),
+              testing::Not(testing::HasSubstr("feed-forward")));
+}
+
+TEST(Blocks, NeedSelfAttentionOfOneWidth) {
+  const auto error_with = [](const char* option, const char* value) -> std::string {
+    Experiment e = experiment();
+    e.modes = {Mode::block};
+    apply_settings(e, {{option, {{value, "x"}}}});
+    try {
+      check_modes(e);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(error_with("queries", "3"),
+            "mode = block needs queries = 0, as many as keys (queries = 3 is set)");
+  EXPECT_THAT(error_with("key-heads", "1"), testing::HasSubstr("key-heads = 1 is set"));
+  EXPECT_THAT(error_with("value-dim", "3"), testing::HasSubstr("value-dim = 3 is set"));
+  EXPECT_EQ(error_with("value-dim", "64"), "accepted");
+
+  const TemporaryFolder folder;
+  const std::string path = (folder / "grouped.safetensors").string();
+  TensorFile file;
+  file.tensors["q"] = {.shape = {1, 2, 3, 1}, .floats = std::vector<float>(6, 1)};
+  file.tensors["k"] = {.shape = {1, 1, 3, 1}, .floats = std::vector<float>(3, 1)};
+  file.tensors["v"] = file.tensors["k"];
+  write_safetensors(path, file);
+  Experiment e = experiment();
+  e.inputs = {parse_expression("file(path=" + path + ")")};
+  e.lengths = {3};
+  EXPECT_NO_THROW(make_input_of(first_point(e)));
+  e.modes = {Mode::block};
+  try {
+    make_input_of(first_point(e));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("as many key heads as heads, not 1 and 2"));
+  }
+}
+
 TEST(Groups, OfDecodingAreCausal) {
   Experiment e = experiment();
   e.modes = {Mode::decode};

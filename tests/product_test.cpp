@@ -118,6 +118,56 @@ TEST_P(Products, OfDepthZeroAreZero) {
   EXPECT_EQ(worst_error<float>(GetParam(), {3, 20, 0}, 1, true), 0.0);
 }
 
+TEST(PackedProduct, IsThatOfTheRowsAskedFor) {
+  for (const Index k : {1, 31, 256, 300, 513}) {
+    for (const Index n : {1, 20, 64, 65, 150}) {
+      const Strided<float> a(13, k, 3, 1), b(n, k, 5, 2);
+      std::vector<float> memory(packed_right_bytes(n, k) / sizeof(float));
+      const PackedRight packed = pack_right(b.view, memory.data());
+      for (const Index first : {Index{0}, n / 3, n / 2}) {
+        const Index count = (n - first + 1) / 2;
+        const Strided<float> c(13, count, 2, 3);
+        SimpleRun run({});
+        multiply_packed(a.view, packed, first, c.view, run.worker());
+        EXPECT_GE(run.executed().multiply_adds, static_cast<double>(13 * count * k));
+        for (Index i = 0; i < 13; ++i) {
+          for (Index j = 0; j < count; ++j) {
+            long double sum = 0, size = 0;
+            for (Index p = 0; p < k; ++p) {
+              const long double term =
+                  static_cast<long double>(a.view(i, p)) * b.view(first + j, p);
+              sum += term;
+              size += std::abs(term);
+            }
+            // As of the other products.
+            EXPECT_LE(std::abs(c.view(i, j) - sum),
+                      4 * std::numeric_limits<float>::epsilon() * size)
+                << k << ' ' << n << ' ' << first << ' ' << i << ' ' << j;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(PackedProduct, OfWholeGroupsOfRowsHasTheBitsOfItsParts) {
+  const Index rows = 5 * kProductRows;
+  const Strided<float> a(rows, 300, 3, 1), b(70, 300, 5, 2), whole(rows, 70, 2, 3);
+  const Strided<float> parts(rows, 70, 2, 4);
+  std::vector<float> memory(packed_right_bytes(70, 300) / sizeof(float));
+  const PackedRight packed = pack_right(b.view, memory.data());
+  SimpleRun run({});
+  multiply_packed(a.view, packed, 0, whole.view, run.worker());
+  // From any row on: a group has no place of its own.
+  for (Index row = 0; row + kProductRows <= rows; row += 4) {
+    multiply_packed(a.view.row_range(row, kProductRows), packed, 0,
+                    parts.view.row_range(row, kProductRows), run.worker());
+    for (Index i = row; i < row + kProductRows; ++i) {
+      for (Index j = 0; j < 70; ++j) EXPECT_EQ(parts.view(i, j), whole.view(i, j));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(AllForms, Products,
                          testing::Values(Form::plain, Form::right_transposed,
                                          Form::left_transposed));

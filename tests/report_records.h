@@ -161,4 +161,17 @@ inline std::vector<Record> decoded_run() {
   return records;
 }
 
+/// The same run of blocks, with a feed-forward layer in chunks.
+inline std::vector<Record> block_run() {
+  std::vector<Record> records = synthetic_run();
+  for (Record& record : records) {
+    record.key += "b";
+    record.direction = "block";
+    record.feed_forward = 1024;
+    record.feed_forward_chunk = 256;
+    record.scratch_bytes *= 3;
+  }
+  return records;
+}
+
 }  // namespace subquad::testing

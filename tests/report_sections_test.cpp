@@ -13,6 +13,7 @@ namespace subquad {
 namespace {
 
 using ::testing::AllOf;
+using testing::block_run;
 using testing::decoded_run;
 using ::testing::HasSubstr;
 using testing::make_anchor;
@@ -287,6 +288,37 @@ TEST(ReportSections, TablesOfDecodingSayTimePerTokenAndState) {
   EXPECT_THAT(text_of(synthetic_run()), AllOf(Not(HasSubstr("decode")), Not(HasSubstr("token"))));
   EXPECT_THAT(text_of(decoded_run(), {.budget = Budget{{}, 100e3}}),
               AllOf(HasSubstr("time per"), HasSubstr("Not naive: memory")));
+}
+
+TEST(ReportSections, BlocksStandApartByWhatIsAroundAttention) {
+  std::vector<Record> records = synthetic_run();
+  const std::size_t tables = summarise(records, {}).tables.size();
+  for (Record record : block_run()) {
+    records.push_back(record);
+    record.feed_forward_chunk = 0;
+    records.push_back(record);
+    record.feed_forward = 0;
+    records.push_back(record);
+    record.direction = "model";
+    record.model = "folder";
+    record.replaced = "0 2";
+    records.push_back(record);
+  }
+  const Summary summary = summarise(records, {});
+  EXPECT_EQ(summary.tables.size(), 5 * tables);
+  EXPECT_TRUE(summary.notices.empty()) << "none replaces another";
+  EXPECT_LE(longest_line(text_of(block_run(), {.details = true})), 120u);
+  const std::string text = text_of(records, {.format = ReportFormat::markdown});
+  EXPECT_THAT(text, AllOf(HasSubstr("block, feed-forward 1024 in chunks of 256, 1 thread"),
+                          HasSubstr("block, feed-forward 1024, 1 thread"),
+                          HasSubstr("block without feed-forward, 1 thread"),
+                          HasSubstr("model folder, layers replaced: 0 2, 1 thread")));
+  EXPECT_THAT(text_of(block_run(), {.details = true}), Not(HasSubstr("Error by head")));
+  EXPECT_THAT(text_of(block_run(), {.format = ReportFormat::csv}),
+              HasSubstr(",block,0,1024,256,,,"));
+  const auto json = nlohmann::json::parse(text_of(block_run(), {.format = ReportFormat::json}));
+  EXPECT_EQ(json.at("tables").at(0).at("feed_forward"), 1024);
+  EXPECT_EQ(json.at("tables").at(0).at("feed_forward_chunk"), 256);
 }
 
 TEST(ReportSections, CsvAndJsonNameFiguresOfTokensApart) {

@@ -228,6 +228,42 @@ TEST(SoftmaxInPlace, AgreesWithDoubleEvenForExtremeScores) {
   }
 }
 
+TEST(LayerNorm, AgreesWithDoubleAroundAnyMean) {
+  for (const Index cols : {1, 3, 16, 37, 64, 200}) {
+    for (const double mean : {0.0, 50.0}) {
+      Generator random(6);
+      std::vector<float> rows(static_cast<std::size_t>(3 * cols)), gain, shift;
+      for (float& value : rows) value = static_cast<float>(mean + 2 * random.normal());
+      for (Index c = 0; c < cols; ++c) {
+        gain.push_back(static_cast<float>(random.normal()));
+        shift.push_back(static_cast<float>(random.normal()));
+      }
+      std::vector<float> to(rows.size()), plain(rows.size());
+      layer_norm({rows.data(), 3, cols}, gain.data(), shift.data(), 1e-5f, {to.data(), 3, cols});
+      layer_norm({rows.data(), 3, cols}, nullptr, nullptr, 1e-5f, {plain.data(), 3, cols});
+      for (Index r = 0; r < 3; ++r) {
+        const float* const row = rows.data() + r * cols;
+        double sum = 0, squares = 0;
+        for (Index c = 0; c < cols; ++c) sum += row[c];
+        const double average = sum / static_cast<double>(cols);
+        for (Index c = 0; c < cols; ++c) squares += (row[c] - average) * (row[c] - average);
+        const double deviation = std::sqrt(squares / static_cast<double>(cols) + 1e-5);
+        for (Index c = 0; c < cols; ++c) {
+          const auto at = static_cast<std::size_t>(r * cols + c),
+                     column = static_cast<std::size_t>(c);
+          const double normed = (row[c] - average) / deviation;
+          // The float mean is off by some epsilon times its size, over the deviation.
+          const double tolerance = 1e-6 * (1 + std::abs(normed)) + 4 * 6e-8 * mean / deviation;
+          EXPECT_NEAR(plain[at], normed, tolerance) << cols;
+          EXPECT_NEAR(to[at], normed * gain[column] + shift[column], 6 * tolerance) << cols;
+        }
+      }
+      layer_norm({rows.data(), 3, cols}, nullptr, nullptr, 1e-5f, {rows.data(), 3, cols});
+      EXPECT_EQ(rows, plain);
+    }
+  }
+}
+
 TEST(SoftmaxInPlace, OfNothingSeenIsZero) {
   std::vector<float> values(37, -kInfinity);
   EXPECT_EQ(softmax_in_place(values), -kInfinity);

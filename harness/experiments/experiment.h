@@ -9,9 +9,18 @@
 
 namespace subquad {
 
-/// What a point times: a forward pass over the whole problem, or decoding token by token.
-enum class Mode { forward, decode };
+/// What a point times: a forward pass over the whole problem, decoding token by token, or a forward
+/// pass of a transformer block around the layer.
+enum class Mode { forward, decode, block };
 const char* to_string(Mode mode);
+
+/// Width of the hidden layer of a block: a number, or so many times the block's width.
+struct FeedForward {
+  Index number = 4;
+  bool in_widths = true;
+
+  Index of(Index width) const { return in_widths ? number * width : number; }
+};
 
 /// What a config file (or a command line) spans: every combination of the lists below is a point.
 /// The option of the same name, with '-' for '_', sets each member (options.h).
@@ -26,6 +35,8 @@ struct Experiment {
   /// Keys (and queries, unless `queries` is set); kWholeLength: as many as the input's file holds.
   std::vector<Index> lengths;
   std::vector<Mode> modes = {Mode::forward};
+  FeedForward feed_forward;                      ///< of blocks; 0: attention alone
+  std::vector<Index> feed_forward_chunks = {0};  ///< rows that a block's takes at a time; 0: all
   std::vector<bool> causal = {false};
   bool causal_as_trained = false;  ///< instead: where the input's file says that its model is
   std::vector<int> threads = {1};

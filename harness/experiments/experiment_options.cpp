@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <stdexcept>
 
 #include "experiments/options.h"
 #include "expressions/parse_limits.h"
@@ -119,7 +120,7 @@ void set_anchor(Experiment& experiment, const Values& values) {
   experiment.anchor = anchors.front();
 }
 
-constexpr Mode kModes[] = {Mode::forward, Mode::decode};
+constexpr Mode kModes[] = {Mode::forward, Mode::decode, Mode::block};
 constexpr std::string_view kWhole = "whole", kTrained = "trained";
 
 void set_lengths(Experiment& experiment, const Values& values) {
@@ -145,8 +146,8 @@ void set_modes(Experiment& experiment, const Values& values) {
     const auto found = std::find_if(std::begin(kModes), std::end(kModes),
                                     [&](Mode mode) { return value.text == to_string(mode); });
     if (found == std::end(kModes)) {
-      throw Error(fmt::format("{}: mode = {} is neither {} nor {}", value.where, value.text,
-                              to_string(kModes[0]), to_string(kModes[1])));
+      throw Error(fmt::format("{}: mode = {} is none of {}, {} and {}", value.where, value.text,
+                              to_string(kModes[0]), to_string(kModes[1]), to_string(kModes[2])));
     }
     experiment.modes.push_back(*found);
   }
@@ -156,6 +157,23 @@ Strings get_modes(const Experiment& experiment) {
   Strings words;
   for (const Mode mode : experiment.modes) words.push_back(to_string(mode));
   return {fmt::format("{}", fmt::join(words, " "))};
+}
+
+constexpr Index kMostFeedForward = 1 << 20;
+constexpr std::string_view kWidths = "x";
+
+/// "2048", or "4x" for so many widths.
+void set_feed_forward(Experiment& experiment, const Values& values) {
+  OptionValue value = values.back();
+  const bool in_widths = value.text.size() > 1 && value.text.ends_with(kWidths);
+  if (in_widths) value.text.pop_back();
+  experiment.feed_forward = {
+      to_integer("feed-forward", value, 0, in_widths ? 1024 : kMostFeedForward), in_widths};
+}
+
+Strings get_feed_forward(const Experiment& experiment) {
+  const FeedForward& width = experiment.feed_forward;
+  return {fmt::format("{}{}", width.number, width.in_widths ? kWidths : "")};
 }
 
 void set_causal(Experiment& experiment, const Values& values) {
@@ -208,13 +226,19 @@ std::vector<ExperimentOption> make_options() {
         true},
        set_lengths,
        get_lengths},
-      {{"mode", "forward|decode...",
-        "what is timed: a forward pass over the whole, or the last tokens of a causal sequence one "
-        "by "
-        "one, after a prompt of all that come before",
+      {{"mode", "forward|decode|block...",
+        "what is timed: a forward pass over the whole; the last tokens of a causal sequence one by "
+        "one, after a prompt of all that come before; or a transformer block around the attention",
         true},
        set_modes,
        get_modes},
+      {{"feed-forward", "N|Nx",
+        "width of the hidden layer of a block, or how many times that of the block (0: none)"},
+       set_feed_forward,
+       get_feed_forward},
+      integers({"feed-forward-chunk", "N...",
+                "rows that the feed-forward layer of a block takes at a time (0: all)"},
+               &E::feed_forward_chunks, 0, kMany),
       integer({"queries", "N", "queries, the last positions where causal (0: as many as keys)"},
               &E::queries, 0, kMany),
       {{"causal", "BOOL...",
@@ -275,7 +299,17 @@ std::vector<ExperimentOption> make_options() {
 
 }  // namespace
 
-const char* to_string(Mode mode) { return mode == Mode::decode ? "decode" : "forward"; }
+const char* to_string(Mode mode) {
+  switch (mode) {
+    case Mode::forward:
+      return "forward";
+    case Mode::decode:
+      return "decode";
+    case Mode::block:
+      return "block";
+  }
+  throw std::logic_error("a mode without a name");
+}
 
 const std::vector<ExperimentOption>& experiment_options() {
   static const std::vector<ExperimentOption> options = make_options();

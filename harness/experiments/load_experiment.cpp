@@ -43,8 +43,8 @@ void check_points(const Experiment& experiment, const std::string& place) {
   double points = 1;
   for (const std::size_t count :
        {experiment.variants.size(), experiment.inputs.size(), experiment.lengths.size(),
-        experiment.modes.size(), experiment.causal.size(), experiment.threads.size(),
-        experiment.seeds.size()}) {
+        experiment.modes.size(), experiment.feed_forward_chunks.size(), experiment.causal.size(),
+        experiment.threads.size(), experiment.seeds.size()}) {
     points *= static_cast<double>(count);
   }
   if (points > kMaxPoints) {

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "experiments/options.h"
 #include "layers/catalogue.h"
@@ -93,12 +95,62 @@ struct OfInput {
 constexpr const char* kNeedsCausal =
     "mode = decode needs causal = true: a token is decoded from what is before it";
 
+template <class T>
+bool holds(const std::vector<T>& list, T value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+/// Each mode, once for each size of chunks where it has any.
+std::vector<std::pair<Mode, Index>> modes_of(const Experiment& experiment) {
+  std::vector<std::pair<Mode, Index>> modes;
+  for (const Mode mode : experiment.modes) {
+    if (mode != Mode::block) {
+      modes.emplace_back(mode, 0);
+      continue;
+    }
+    for (const Index chunk : experiment.feed_forward_chunks) modes.emplace_back(mode, chunk);
+  }
+  return modes;
+}
+
+void check_block_options(const Experiment& experiment) {
+  const std::tuple<const char*, Index, Index, const char*> options[] = {
+      {"queries", experiment.queries, 0, "as many as keys"},
+      {"key-heads", experiment.key_heads, experiment.heads, "as many as heads"},
+      {"value-dim", experiment.value_dim, experiment.dim, "as wide as keys"}};
+  for (const auto& [name, value, same, words] : options) {
+    if (value == 0 || value == same) continue;
+    throw Error(
+        fmt::format("mode = block needs {} = 0, {} ({} = {} is set)", name, words, name, value));
+  }
+}
+
+/// A block's input is one matrix, whose heads are its columns.
+void check_block_input(const Expression& expression, const LayerInput& input) {
+  const auto fail = [&](const std::string& what) {
+    throw Error(expression.text() + ": mode = block needs " + what);
+  };
+  if (!input.lengths.empty()) {
+    fail("sequences of one length, and these have lengths of their own");
+  }
+  if (input.queries != input.keys) {
+    fail(fmt::format("as many queries as keys, not {} and {}", input.queries, input.keys));
+  }
+  if (input.key_heads != input.heads) {
+    fail(fmt::format("as many key heads as heads, not {} and {}", input.key_heads, input.heads));
+  }
+  if (input.dim != input.value_dim) {
+    fail(fmt::format("values as wide as keys, not {} and {}", input.value_dim, input.dim));
+  }
+  if (!input.x.empty() && input.x_dim != input.dim) {
+    fail(fmt::format("x as wide as keys, not {} and {}", input.x_dim, input.dim));
+  }
+}
+
 }  // namespace
 
 void check_modes(const Experiment& experiment) {
-  const auto holds = [](const auto& list, auto value) {
-    return std::find(list.begin(), list.end(), value) != list.end();
-  };
+  if (holds(experiment.modes, Mode::block)) check_block_options(experiment);
   if (!holds(experiment.modes, Mode::decode)) return;
   if (!experiment.causal_as_trained && holds(experiment.causal, false)) throw Error(kNeedsCausal);
   if (experiment.queries != 0) {
@@ -111,7 +163,8 @@ void check_modes(const Experiment& experiment) {
 std::string Group::text() const {
   std::string text = fmt::format("{}, n = {}", input.text(), length);
   if (causal) text += ", causal";
-  if (mode == Mode::decode) text += ", decode";
+  if (mode != Mode::forward) text += fmt::format(", {}", to_string(mode));
+  if (feed_forward_chunk != 0) text += fmt::format(" in chunks of {}", feed_forward_chunk);
   if (threads != 1) text += fmt::format(", {} threads", threads);
   if (seed != 0) text += fmt::format(", seed {}", seed);
   return text;
@@ -122,12 +175,12 @@ std::vector<Group> groups_of(const Experiment& experiment) {
   for (const Expression& input : experiment.inputs) {
     const OfInput of_input(experiment, input);
     for (const Index length : of_input.lengths) {
-      for (const Mode mode : experiment.modes) {
+      for (const auto& [mode, chunk] : modes_of(experiment)) {
         for (const bool causal : of_input.causal) {
           if (mode == Mode::decode && !causal) throw Error(input.text() + ": " + kNeedsCausal);
           for (const int threads : experiment.threads) {
             for (const std::uint64_t seed : experiment.seeds) {
-              groups.push_back({input, length, mode, causal, threads, seed, {}, {}});
+              groups.push_back({input, length, mode, chunk, causal, threads, seed, {}, {}});
             }
           }
         }
@@ -155,21 +208,29 @@ Experiment single_point(const Experiment& experiment, const Group& group,
   single.inputs = {group.input};
   single.lengths = {group.length};
   single.modes = {group.mode};
+  single.feed_forward_chunks = {group.feed_forward_chunk};
+  // What is of blocks alone makes no other point another one.
+  if (group.mode != Mode::block) single.feed_forward = {};
   single.causal = {group.causal};
   single.causal_as_trained = false;
   single.threads = {group.threads};
   single.seeds = {group.seed};
   // What belongs to the input is taken once, with the first point, which is the anchor if any is.
   const bool first = !group.variants.empty() && variant.text() == group.variants.front().text();
-  if (!first) single.spectrum = 0;
+  // A block's attention matrices are of its own projections, not of the input.
+  if (!first || group.mode == Mode::block) single.spectrum = 0;
   return single;
 }
 
 void require_single(const Experiment& experiment) {
   const std::pair<const char*, std::size_t> lists[] = {
-      {"variant", experiment.variants.size()}, {"input", experiment.inputs.size()},
-      {"length", experiment.lengths.size()},   {"mode", experiment.modes.size()},
-      {"causal", experiment.causal.size()},    {"threads", experiment.threads.size()},
+      {"variant", experiment.variants.size()},
+      {"input", experiment.inputs.size()},
+      {"length", experiment.lengths.size()},
+      {"mode", experiment.modes.size()},
+      {"feed-forward-chunk", experiment.feed_forward_chunks.size()},
+      {"causal", experiment.causal.size()},
+      {"threads", experiment.threads.size()},
       {"seed", experiment.seeds.size()}};
   for (const auto& [name, size] : lists) {
     if (size != 1) {
@@ -197,6 +258,7 @@ LayerInput make_input_of(const Experiment& single) {
         single.inputs.front().text() +
         ": mode = decode needs sequences of one length, and these have lengths of their own");
   }
+  if (single.modes.front() == Mode::block) check_block_input(single.inputs.front(), input);
   return input;
 }
 

@@ -10,11 +10,13 @@
 
 namespace subquad {
 
-/// Points that are timed together: one problem, input, mode, seed and number of threads.
+/// Points that are timed together: one problem, input, mode (with what stands around attention),
+/// seed and number of threads.
 struct Group {
   Expression input;
   Index length = 0;
   Mode mode = Mode::forward;
+  Index feed_forward_chunk = 0;
   bool causal = false;
   int threads = 1;
   std::uint64_t seed = 0;
@@ -24,8 +26,9 @@ struct Group {
   std::string text() const;  ///< "gaussian, n = 512, causal, decode, 2 threads, seed 3"
 };
 
-/// Throws Error naming both options where what is to be decoded is not causal self attention, as
-/// far as the options alone tell.
+/// Throws Error naming both options where what is to be decoded is not causal self attention, or
+/// what a block is to be built around is not self attention of one width, as far as the options
+/// alone tell.
 void check_modes(const Experiment& experiment);
 
 /// All groups of an experiment, in the order in which they are measured.

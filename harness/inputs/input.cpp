@@ -8,26 +8,31 @@
 namespace subquad {
 namespace {
 
-ConstView matrix(const AlignedFloats& packed, Index number, Index rows, Index cols) {
-  return {packed.data() + number * rows * cols, rows, cols};
+/// Of a head of a sequence, in a tensor of so many heads.
+ConstView matrix(const AlignedFloats& packed, Layout layout, Index sequence, Index head,
+                 Index heads, Index rows, Index cols) {
+  if (layout == Layout::by_head) {
+    return {packed.data() + (sequence * heads + head) * rows * cols, rows, cols};
+  }
+  return {packed.data() + (sequence * rows * heads + head) * cols, rows, cols, heads * cols};
 }
 
 }  // namespace
 
 ConstView LayerInput::q_of(Index sequence, Index head) const {
-  return matrix(q, sequence * heads + head, queries, dim);
+  return matrix(q, layout, sequence, head, heads, queries, dim);
 }
 
 ConstView LayerInput::k_of(Index sequence, Index head) const {
-  return matrix(k, sequence * key_heads + head / (heads / key_heads), keys, dim);
+  return matrix(k, layout, sequence, head / (heads / key_heads), key_heads, keys, dim);
 }
 
 ConstView LayerInput::v_of(Index sequence, Index head) const {
-  return matrix(v, sequence * key_heads + head / (heads / key_heads), keys, value_dim);
+  return matrix(v, layout, sequence, head / (heads / key_heads), key_heads, keys, value_dim);
 }
 
 ConstView LayerInput::x_of(Index sequence, Index head) const {
-  if (!x.empty()) return matrix(x, sequence * heads + head, queries, x_dim);
+  if (!x.empty()) return matrix(x, x_layout, sequence, head, heads, queries, x_dim);
   return v_of(sequence, head);
 }
 

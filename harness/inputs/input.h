@@ -28,17 +28,26 @@ struct LineAllocator {
 };
 using AlignedFloats = std::vector<float, LineAllocator<float>>;
 
-/// Q, K, V of one layer: [batch, heads, rows, columns], row-major. K and V may have fewer heads
-/// than Q (grouped queries): query head h reads key head h / (heads / key_heads).
+/// How a packed tensor holds the matrices of heads.
+enum class Layout {
+  by_head,  ///< [batch, heads, rows, columns]: each head by itself
+  by_row,   ///< [batch, rows, heads, columns]: heads beside one another, the width of a model
+};
+
+/// Q, K, V of one layer: [batch, heads, rows, columns] unless `layout` says otherwise, row-major. K
+/// and V may have fewer heads than Q (grouped queries): query head h reads key head h / (heads /
+/// key_heads).
 struct LayerInput {
   Index batch = 1, heads = 1, key_heads = 1;
   Index queries = 0, keys = 0, dim = 0, value_dim = 0, x_dim = 0;
   AlignedFloats q, k, v;
-  AlignedFloats x;             ///< [batch, heads, queries, x_dim], or empty: then x is v
-  std::vector<Index> lengths;  ///< [batch] keys (and queries) that count, or empty: all
-  Index rank = 4;              ///< axes that q has in its file: 2, 3 or 4
-  std::string provenance;      ///< metadata of a file, text for humans
-  bool causal_regime = false;  ///< the file says that its model attends causally
+  AlignedFloats x;                  ///< [batch, heads, queries, x_dim], or empty: then x is v
+  std::vector<Index> lengths;       ///< [batch] keys (and queries) that count, or empty: all
+  Index rank = 4;                   ///< axes that q has in its file: 2, 3 or 4
+  std::string provenance;           ///< metadata of a file, text for humans
+  bool causal_regime = false;       ///< the file says that its model attends causally
+  Layout layout = Layout::by_head;  ///< of q, k and v
+  Layout x_layout = Layout::by_head;
 
   ConstView q_of(Index sequence, Index head) const;
   ConstView k_of(Index sequence, Index head) const;  ///< `head` counts query heads

@@ -10,11 +10,12 @@ namespace {
 
 using MatrixOf = ConstView (LayerInput::*)(Index sequence, Index head) const;
 
-/// All heads beside one another: [rows, heads x columns].
-ConstView assembled(const LayerInput& input, MatrixOf matrix, Index sequence,
+/// All heads beside one another: [rows, heads x columns]; copied unless `layout` has them so.
+ConstView assembled(const LayerInput& input, MatrixOf matrix, Layout layout, Index sequence,
                     std::vector<GuardedMemory>& owned) {
   const ConstView first = (input.*matrix)(sequence, 0);
   const Index columns = first.cols * input.heads;
+  if (layout == Layout::by_row) return {first.data, first.rows, columns, first.stride};
   GuardedMemory memory(static_cast<std::size_t>(first.rows * columns) * sizeof(float));
   const View whole(memory.as<float>(), first.rows, columns);
   for (Index head = 0; head < input.heads; ++head) {
@@ -85,17 +86,18 @@ CallInputs inputs_of_call(const Layer& layer, const LayerInput& input, Index seq
   const Problem problem = sequence_problem(layer, input, sequence);
   const Consumes consumes = layer.variant(call).consumes();
   CallInputs inputs;
-  const auto matrix = [&](bool consumed, MatrixOf of, Index rows) {
+  const auto matrix = [&](bool consumed, MatrixOf of, Layout layout, Index rows) {
     if (!consumed) return ConstView();
     const ConstView whole = layer.scope() == Scope::layer
-                                ? assembled(input, of, sequence, inputs.owned)
+                                ? assembled(input, of, layout, sequence, inputs.owned)
                                 : (input.*of)(sequence, call);
     return whole.row_range(0, rows);
   };
-  inputs.q = matrix(consumes.q, &LayerInput::q_of, problem.queries);
-  inputs.k = matrix(consumes.k, &LayerInput::k_of, problem.keys);
-  inputs.v = matrix(consumes.v, &LayerInput::v_of, problem.keys);
-  inputs.x = matrix(consumes.x, &LayerInput::x_of, problem.queries);
+  const Layout layout = input.layout, of_x = input.x.empty() ? layout : input.x_layout;
+  inputs.q = matrix(consumes.q, &LayerInput::q_of, layout, problem.queries);
+  inputs.k = matrix(consumes.k, &LayerInput::k_of, layout, problem.keys);
+  inputs.v = matrix(consumes.v, &LayerInput::v_of, layout, problem.keys);
+  inputs.x = matrix(consumes.x, &LayerInput::x_of, of_x, problem.queries);
   return inputs;
 }
 

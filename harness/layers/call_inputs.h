@@ -21,7 +21,8 @@ Problem sequence_problem(const Layer& layer, const LayerInput& input, Index sequ
 /// What one call reads: rows that count only, nothing that the variant does not consume.
 struct CallInputs {
   ConstView q, k, v, x;
-  std::vector<GuardedMemory> owned;  ///< matrices put together for `Scope::layer`
+  /// Matrices put together for `Scope::layer`, of which none is copied that lies `by_row`.
+  std::vector<GuardedMemory> owned;
 };
 CallInputs inputs_of_call(const Layer& layer, const LayerInput& input, Index sequence, Index call);
 

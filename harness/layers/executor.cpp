@@ -102,16 +102,33 @@ void LayerOutput::poison() {
   std::ranges::fill(log_sum_exp, kPoison);
 }
 
+Index LayerOutput::offset(Index sequence, Index head) const {
+  return layout == Layout::by_head ? (sequence * heads + head) * queries * value_dim
+                                   : (sequence * queries * heads + head) * value_dim;
+}
+
+Index LayerOutput::stride() const {
+  return layout == Layout::by_head ? value_dim : heads * value_dim;
+}
+
 View LayerOutput::of(Index sequence, Index head) {
-  return {out.data() + (sequence * heads + head) * queries * value_dim, queries, value_dim};
+  return {out.data() + offset(sequence, head), queries, value_dim, stride()};
 }
 ConstView LayerOutput::of(Index sequence, Index head) const {
-  return {out.data() + (sequence * heads + head) * queries * value_dim, queries, value_dim};
+  return {out.data() + offset(sequence, head), queries, value_dim, stride()};
 }
 
 struct Executor::Impl {
   Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads)
-      : layer(layer), input(input), team(at_least_one(threads)), board(team.size()) {
+      : Impl(layer, input, tensors, std::make_unique<Team>(at_least_one(threads))) {}
+  Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
+       std::unique_ptr<Team> own)
+      : Impl(layer, input, tensors, *own, Layout::by_head) {
+    own_team = std::move(own);
+  }
+  Impl(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, Team& team,
+       Layout output_layout)
+      : layer(layer), input(input), team(team), output_layout(output_layout), board(team.size()) {
     check_input(layer, input);
     for (Index sequence = 0; sequence < input.batch; ++sequence) {
       for (Index call = 0; call < layer.calls(); ++call) plan(sequence, call, tensors);
@@ -129,7 +146,7 @@ struct Executor::Impl {
     planned.inputs = inputs_of_call(layer, input, sequence, call);
     planned.tensors = &tensors.of(call, sequence, planned.problem);
     planned.scratch = layer.variant(call).scratch(planned.problem);
-    if (layer.scope() == Scope::layer) {
+    if (layer.scope() == Scope::layer && output_layout == Layout::by_head) {
       planned.layer_out =
           GuardedMemory(sizeof(float) * static_cast<std::size_t>(planned.problem.queries *
                                                                  planned.problem.value_dim));
@@ -233,6 +250,7 @@ struct Executor::Impl {
     output.heads = input.heads;
     output.queries = input.queries;
     output.value_dim = input.value_dim;
+    output.layout = output_layout;
     const Index rows = input.batch * input.heads * input.queries;
     output.out.resize(static_cast<std::size_t>(rows * input.value_dim));
     output.log_sum_exp.resize(want_log_sum_exp ? static_cast<std::size_t>(rows) : 0);
@@ -244,7 +262,8 @@ struct Executor::Impl {
       const Index padding = input.queries - counting;
       if (padding == 0) continue;
       for (Index head = 0; head < input.heads; ++head) {
-        std::fill_n(output.of(sequence, head).row(counting), padding * input.value_dim, 0.0f);
+        const View rows = output.of(sequence, head).row_range(counting, padding);
+        for (Index i = 0; i < padding; ++i) std::fill_n(rows.row(i), rows.cols, 0.0f);
         if (!want_log_sum_exp) continue;
         std::fill_n(log_sum_exp_of(output, sequence, head) + counting, padding, kNoKey);
       }
@@ -274,8 +293,7 @@ struct Executor::Impl {
     const bool whole_layer = layer.scope() == Scope::layer;
     const View out =
         whole_layer
-            ? View(planned.layer_out.as<float>(), planned.problem.queries,
-                   planned.problem.value_dim)
+            ? whole_output(planned, output)
             : output.of(planned.sequence, planned.call).row_range(0, planned.problem.queries);
     const Call call{.problem = planned.problem,
                     .q = planned.inputs.q,
@@ -293,13 +311,20 @@ struct Executor::Impl {
     if (whole_layer) scatter(out, planned, output, want_log_sum_exp);
   }
 
+  /// Where a call over the whole width writes: the output itself if its heads lie side by side.
+  static View whole_output(const PlannedCall& planned, LayerOutput& output) {
+    const Index rows = planned.problem.queries, width = planned.problem.value_dim;
+    if (output.layout == Layout::by_head) return {planned.layer_out.as<float>(), rows, width};
+    return {output.of(planned.sequence, 0).data, rows, width};
+  }
+
   /// Every head takes its columns, and all of them the one log-sum-exp that a row has.
   static void scatter(ConstView whole, const PlannedCall& planned, LayerOutput& output,
                       bool want_log_sum_exp) {
     const float* first = want_log_sum_exp ? log_sum_exp_of(output, planned.sequence, 0) : nullptr;
     for (Index head = 0; head < output.heads; ++head) {
       const View part = output.of(planned.sequence, head);
-      for (Index i = 0; i < whole.rows; ++i) {
+      for (Index i = 0; i < whole.rows && output.layout == Layout::by_head; ++i) {
         std::copy_n(whole.row(i) + head * part.cols, part.cols, part.row(i));
       }
       if (first && head > 0) {
@@ -310,7 +335,9 @@ struct Executor::Impl {
 
   const Layer& layer;
   const LayerInput& input;
-  Team team;
+  std::unique_ptr<Team> own_team;
+  Team& team;
+  Layout output_layout;
   TileBoard board;
   Index places = 0;
   std::vector<PlannedCall> calls;
@@ -322,6 +349,10 @@ struct Executor::Impl {
 Executor::Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
                    int threads)
     : impl_(std::make_unique<Impl>(layer, input, tensors, threads)) {}
+
+Executor::Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors,
+                   Team& team, Layout output_layout)
+    : impl_(std::make_unique<Impl>(layer, input, tensors, team, output_layout)) {}
 
 Executor::~Executor() = default;
 

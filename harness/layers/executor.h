@@ -8,16 +8,19 @@
 #include "layers/drawn_tensors.h"
 #include "layers/guarded_memory.h"
 #include "layers/layer.h"
+#include "layers/team.h"
 
 namespace subquad {
 
-/// Result of a layer: out [batch, heads, queries, value_dim]; row log-sum-exps where asked for.
+/// Result of a layer: out [batch, heads, queries, value_dim], or as `layout` says; row log-sum-exps
+/// where asked for.
 struct LayerOutput {
   using Floats = std::vector<float, GuardedAllocator<float>>;
 
   Index batch = 0, heads = 0, queries = 0, value_dim = 0;
   Floats out;
   Floats log_sum_exp;  ///< [batch, heads, queries] or empty
+  Layout layout = Layout::by_head;
 
   /// False once something was written beside either.
   bool intact() const;
@@ -26,6 +29,10 @@ struct LayerOutput {
 
   View of(Index sequence, Index head);
   ConstView of(Index sequence, Index head) const;
+
+ private:
+  Index offset(Index sequence, Index head) const;
+  Index stride() const;
 };
 
 /// What the memory of one pass came to, in bytes.
@@ -51,6 +58,10 @@ class Executor {
   /// Throws Error where the input does not fit the layer and where a variant refuses the problem of
   /// a (shorter) sequence.
   Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, int threads);
+  /// Likewise on the threads of `team`, which must outlive this, with an output laid out as asked:
+  /// `by_row` spares `Scope::layer` a copy.
+  Executor(const Layer& layer, const LayerInput& input, const DrawnTensors& tensors, Team& team,
+           Layout output_layout);
   ~Executor();
 
   /// Sizes `output` and fills it with NaN.

@@ -54,24 +54,6 @@ double largest_logit(const LayerInput& input, double scale) {
   return scale * static_cast<double>(largest);
 }
 
-Problem leading_problem(const Problem& whole, Index length) {
-  Problem part = whole;
-  part.keys = std::min({whole.keys, length, kArithmeticRows});
-  part.queries = whole.self_attention() ? part.keys : std::min(whole.queries, kArithmeticRows);
-  part.first_query = whole.causal ? std::max<Index>(0, part.keys - part.queries) : 0;
-  return part;
-}
-
-std::optional<Layer> smaller_layer(const Layer& layer, const Problem& problem, Index heads) {
-  try {
-    Layer smaller(layer.resolved_layer(), problem, heads);
-    if (smaller.refuses().empty()) return smaller;
-  } catch (const Error&) {
-    // A parameter that the smaller problem has no room for.
-  }
-  return {};
-}
-
 /// The columns of a call's output that belong to `head`.
 MatrixView<const double> columns_of(const Layer& layer, MatrixView<double> out, Index head) {
   const Index width = layer.head_problem().value_dim;
@@ -108,6 +90,30 @@ Reference exact_output(const Layer& layer, const LayerInput& part, const DrawnTe
 }
 
 }  // namespace
+
+double arithmetic_tolerance(const Layer& layer, double largest_logit) {
+  return (kArithmeticFactor * std::numeric_limits<float>::epsilon() +
+          kOperandFactor * layer.operand_roundoff()) *
+         std::max(1.0, largest_logit);
+}
+
+Problem leading_problem(const Problem& whole, Index length) {
+  Problem part = whole;
+  part.keys = std::min({whole.keys, length, kArithmeticRows});
+  part.queries = whole.self_attention() ? part.keys : std::min(whole.queries, kArithmeticRows);
+  part.first_query = whole.causal ? std::max<Index>(0, part.keys - part.queries) : 0;
+  return part;
+}
+
+std::optional<Layer> smaller_layer(const Layer& layer, const Problem& problem, Index heads) {
+  try {
+    Layer smaller(layer.resolved_layer(), problem, heads);
+    if (smaller.refuses().empty()) return smaller;
+  } catch (const Error&) {
+    // A parameter that the smaller problem has no room for.
+  }
+  return {};
+}
 
 ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input,
                                  const DrawnTensors& tensors, std::uint64_t seed,
@@ -152,9 +158,8 @@ ArithmeticCheck check_arithmetic(const Layer& layer, const LayerInput& input,
   }
   ArithmeticCheck check{.queries = problem.queries};
   check.error = difference == 0 ? 0 : std::sqrt(difference / size);
-  check.tolerance = (kArithmeticFactor * std::numeric_limits<float>::epsilon() +
-                     kOperandFactor * smaller->operand_roundoff()) *
-                    std::max(1.0, largest_logit(part, std::abs(problem.score_scale())));
+  check.tolerance =
+      arithmetic_tolerance(*smaller, largest_logit(part, std::abs(problem.score_scale())));
   return check;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "inputs/input.h"
 #include "layers/drawn_tensors.h"
@@ -22,6 +23,12 @@ inline constexpr double kArithmeticFactor = 64;
 inline constexpr double kOperandFactor = 8;
 inline constexpr Index kArithmeticRows = 256;
 inline constexpr Index kArithmeticHeads = 2;
+double arithmetic_tolerance(const Layer& layer, double largest_logit);
+
+/// What is left of `whole` where so many leading rows are taken, at most kArithmeticRows.
+Problem leading_problem(const Problem& whole, Index length);
+/// The layer, with its parameters as resolved, on a smaller problem; nothing where it cannot.
+std::optional<Layer> smaller_layer(const Layer& layer, const Problem& problem, Index heads);
 
 /// Runs the layer, with its parameters as resolved on the whole problem, on the leading rows of the
 /// first sequence: forward, or decoding the last `decoded_tokens` of them with heads that share

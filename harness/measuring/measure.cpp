@@ -11,6 +11,7 @@
 #include "layers/drawn_tensors.h"
 #include "measuring/arithmetic.h"
 #include "measuring/attention_figures.h"
+#include "measuring/block_point.h"
 #include "measuring/errors.h"
 #include "measuring/memory_pass.h"
 #include "measuring/own_process.h"
@@ -68,13 +69,16 @@ struct PointMeasurement::Impl {
     layer.emplace(single.variants.front(), problem, input.heads);
     maker.emplace(*layer, single.inputs.front(), request_of(single));
     tensors = maker->make(single.seeds.front());
+    if (record.is_block()) around.emplace(record, input, projections_of(layer->consumes()));
     record.setup_ns = (steady_seconds() - begin) * 1e9;
     describe_layer(*layer, record);
   }
 
   void allocate() {
     record.setup_ns += nanoseconds_of([this] {
-      pass = make_pass(*layer, input, *tensors, record.decoded_tokens, single.threads.front());
+      pass = around ? around->make_pass(*layer, *tensors, single.threads.front())
+                    : make_pass(*layer, input, *tensors, record.decoded_tokens,
+                                single.threads.front());
     });
     record.untimed_ns += nanoseconds_of([this] { pass->begin(); });
     pass->rewind();
@@ -104,6 +108,9 @@ struct PointMeasurement::Impl {
   }
 
   std::optional<Reference> reference_to(const std::string& target) {
+    if (around) {
+      return block_reference_of(parse_expression(target), record, input, single.reference_rows);
+    }
     return reference_of(parse_expression(target), input, problem, single.reference_rows,
                         record.decoded_tokens);
   }
@@ -118,6 +125,9 @@ struct PointMeasurement::Impl {
     record.reference_rows = dense->rows;
     record.sampled = dense->sampled;
     const auto run = [this](const DrawnTensors& drawn, LayerOutput& out) {
+      if (around) {
+        return around->make_pass(*layer, drawn, single.threads.front())->run(out, false);
+      }
       run_once(*layer, input, drawn, record.decoded_tokens, single.threads.front(), out);
     };
     record.draws =
@@ -136,8 +146,10 @@ struct PointMeasurement::Impl {
   }
 
   void take_arithmetic() {
+    const std::uint64_t seed = single.seeds.front();
     const ArithmeticCheck check =
-        check_arithmetic(*layer, input, *tensors, single.seeds.front(), record.decoded_tokens);
+        around ? around->check_arithmetic(*layer, *tensors, seed)
+               : check_arithmetic(*layer, input, *tensors, seed, record.decoded_tokens);
     record.arithmetic_error = check.error;
     record.arithmetic_tolerance = check.tolerance;
     record.arithmetic_queries = check.queries;
@@ -205,6 +217,7 @@ struct PointMeasurement::Impl {
   std::optional<Layer> layer;
   std::optional<TensorMaker> maker;
   std::unique_ptr<DrawnTensors> tensors;
+  std::optional<BlockSetting> around;
   std::unique_ptr<Pass> pass;
   LayerOutput output;
   int threads_before = 0, threads_after = 0;

@@ -2,7 +2,9 @@
 #include "layers/catalogue.h"
 #include "layers/drawn_tensors.h"
 #include "layers/executor.h"
+#include "measuring/block_point.h"
 #include "measuring/measure.h"
+#include "models/drawn_block.h"
 #include "records/machine.h"
 
 namespace subquad {
@@ -27,6 +29,24 @@ std::uint64_t& bytes_of_role(Role role, Record& record) {
   throw std::logic_error("bytes_of_role: no such role");
 }
 
+/// Of the block's input, or its output.
+std::uint64_t matrix_bytes(const BlockShape& shape) {
+  return sizeof(float) * static_cast<std::uint64_t>(shape.rows() * shape.width());
+}
+
+/// In place of what the layer alone takes: its tensors stay, all else is the block's.
+void describe_block(const Layer& layer, Record& record) {
+  const BlockShape shape = block_shape_of(record);
+  const Work work = block_work(layer, shape);
+  record.useful_multiply_adds = work.multiply_adds;
+  record.useful_exponentials = work.exponentials;
+  record.parameter_bytes += DrawnBlock::bytes(shape, projections_of(layer.consumes()));
+  record.useful_bytes =
+      static_cast<double>(2 * matrix_bytes(shape) + record.parameter_bytes + record.random_bytes);
+  record.scratch_declared_bytes = block_scratch(layer, shape, record.threads);
+  record.layout_bytes = 0;
+}
+
 void add_tensor_bytes(const Layer& layer, Record& record) {
   for (Index call = 0; call < layer.calls(); ++call) {
     for (const TensorInfo& info : tensor_infos(layer.variant(call), layer.problem())) {
@@ -39,6 +59,7 @@ void add_tensor_bytes(const Layer& layer, Record& record) {
 }
 
 std::uint64_t output_bytes(const Layer& layer, const Record& record) {
+  if (record.is_block()) return matrix_bytes(block_shape_of(record));
   const Problem& problem = record.problem;
   const Index columns = problem.value_dim + (tells_kept_mass(layer, record) ? 1 : 0);
   const Index rows = record.decodes() ? record.decoded_tokens : problem.queries;
@@ -66,13 +87,14 @@ Cost cost_of(const Layer& layer, const Record& record) {
 std::string refusal_of(const Layer& layer, const Record& record) {
   std::string reason = layer.refuses();
   if (reason.empty() && record.decodes()) reason = layer.refuses_decoding();
+  if (reason.empty() && record.is_block()) reason = refuses_block(layer);
   return reason;
 }
 
 }  // namespace
 
 bool tells_kept_mass(const Layer& layer, const Record& record) {
-  if (record.decodes()) return false;
+  if (record.decodes() || record.is_block()) return false;
   const Target target = layer.target();
   return layer.gives_log_sum_exp() && target != Target::estimator && target != Target::operation;
 }
@@ -88,6 +110,10 @@ Record blank_record(const Experiment& single, const LayerInput& input, const Pro
   record.anchor = record.variant == single.anchor.text();
   record.direction = to_string(single.modes.front());
   record.decoded_tokens = decoded_tokens(single, problem);
+  if (record.is_block()) {
+    record.feed_forward = single.feed_forward.of(input.heads * input.dim);
+    record.feed_forward_chunk = single.feed_forward_chunks.front();
+  }
   record.input = single.inputs.front().text();
   record.input_provenance = input.provenance;
   record.problem = problem;
@@ -97,7 +123,8 @@ Record blank_record(const Experiment& single, const LayerInput& input, const Pro
   record.seed = single.seeds.front();
   record.threads = single.threads.front();
   record.command = repeat_command(single);
-  record.input_bytes = float_bytes(input);
+  record.input_bytes =
+      record.is_block() ? matrix_bytes(block_shape_of(record)) : float_bytes(input);
   // Of shorter sequences less work is asked for.
   record.cost_exact = input.lengths.empty();
   return record;
@@ -120,6 +147,7 @@ void describe_layer(const Layer& layer, Record& record) {
         declared_scratch(layer, record.batch, record.key_heads, record.threads);
   }
   record.layout_bytes = layout_bytes(layer, record.problem, record.batch);
+  if (record.is_block()) describe_block(layer, record);
   record.predicted_bytes = record.input_bytes + record.output_bytes + record.parameter_bytes +
                            record.random_bytes + record.choice_bytes + record.saved_bytes +
                            record.state_bytes + record.scratch_declared_bytes + record.layout_bytes;

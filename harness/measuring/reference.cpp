@@ -43,9 +43,7 @@ struct DoubleMatrix {
       : values(static_cast<std::size_t>(from.rows * from.cols)), rows(from.rows), cols(from.cols) {
     for (Index i = 0; i < rows; ++i) std::copy_n(from.row(i), cols, values.data() + i * cols);
   }
-  MatrixView<const double> view(Index row, Index count) const {
-    return {values.data() + row * cols, count, cols};
-  }
+  MatrixView<const double> view() const { return {values.data(), rows, cols}; }
 };
 
 /// How a target's rows can be had one by one: the expression to evaluate, and whether queries,
@@ -70,13 +68,14 @@ std::optional<RowWise> row_wise(const Expression& target, const Problem& problem
 }
 
 /// Kitaev et al., 2020: k_j = q_j / |q_j|; a zero query stays one.
-void normalise_rows(DoubleMatrix& matrix) {
-  for (Index i = 0; i < matrix.rows; ++i) {
-    double* row = matrix.values.data() + i * matrix.cols;
-    const double norm = std::sqrt(std::inner_product(row, row + matrix.cols, row, 0.0));
-    if (norm == 0) continue;
-    for (Index c = 0; c < matrix.cols; ++c) row[c] /= norm;
+Doubles normalised_rows(MatrixView<const double> rows) {
+  Doubles result;
+  for (Index i = 0; i < rows.rows; ++i) {
+    const double* const row = rows.row(i);
+    const double norm = std::sqrt(std::inner_product(row, row + rows.cols, row, 0.0));
+    for (Index c = 0; c < rows.cols; ++c) result.push_back(norm == 0 ? row[c] : row[c] / norm);
   }
+  return result;
 }
 
 /// One query row of `problem`.
@@ -90,17 +89,19 @@ Problem problem_of_row(const Problem& problem, Index row, bool plain) {
   return one;
 }
 
-void compute_rows(const RowWise& how, const LayerInput& input, const Problem& problem,
-                  Index sequence, Index head, ReferenceHead& result) {
-  const DoubleMatrix q(input.q_of(sequence, head).row_range(0, problem.queries));
-  DoubleMatrix k =
-      how.normalise ? q : DoubleMatrix(input.k_of(sequence, head).row_range(0, problem.keys));
-  if (how.normalise) normalise_rows(k);
-  const DoubleMatrix v(input.v_of(sequence, head).row_range(0, problem.keys));
+void compute_rows(const RowWise& how, MatrixView<const double> q, MatrixView<const double> k,
+                  MatrixView<const double> v, const Problem& problem, ReferenceHead& result) {
+  Doubles normalised;
+  if (how.normalise) {
+    normalised = normalised_rows(q);
+    k = {normalised.data(), q.rows, q.cols};
+  }
+  const auto count = static_cast<Index>(result.rows.size());
+  result.out.resize(static_cast<std::size_t>(count * problem.value_dim));
+  result.log_sum_exp.resize(result.rows.size());
   const bool plain = how.expression.arguments.empty();
   const Layer any_row(how.expression, problem_of_row(problem, 0, plain), 1);
   const DrawnTensors tensors(any_row, 0);
-  const auto count = static_cast<Index>(result.rows.size());
   oneapi::tbb::parallel_for(Index{0}, count, [&](Index i) {
     const Index row = result.rows[static_cast<std::size_t>(i)];
     const Problem one = problem_of_row(problem, row, plain);
@@ -111,9 +112,9 @@ void compute_rows(const RowWise& how, const LayerInput& input, const Problem& pr
     }
     layer.variant(0).reference(
         {.problem = one,
-         .q = q.view(row, 1),
-         .k = k.view(0, one.keys),
-         .v = v.view(0, one.keys),
+         .q = q.row_range(row, 1),
+         .k = k.row_range(0, one.keys),
+         .v = v.row_range(0, one.keys),
          .x = {},
          .out = {result.out.data() + i * problem.value_dim, 1, problem.value_dim},
          .row_log_sum_exp = result.log_sum_exp.data() + i,
@@ -125,6 +126,8 @@ void compute_whole(const Expression& target, const LayerInput& input, const Prob
                    Index sequence, Index head, ReferenceHead& result) {
   const Layer layer(target, problem, input.heads);
   const DrawnTensors tensors(layer, 0);
+  result.out.resize(result.rows.size() * static_cast<std::size_t>(problem.value_dim));
+  result.log_sum_exp.resize(result.rows.size());
   Doubles out(static_cast<std::size_t>(problem.queries * problem.value_dim));
   Doubles log_sum_exp(static_cast<std::size_t>(problem.queries));
   run_reference(layer, input, tensors, sequence, head,
@@ -215,10 +218,11 @@ std::optional<Reference> compute_reference(const Expression& target, const Layer
       result.rows = sampled_rows(rows, population, sequence, head);
       for (Index& row : result.rows) row += own.queries - population;
       const auto count = static_cast<Index>(result.rows.size());
-      result.out.resize(static_cast<std::size_t>(count * own.value_dim));
-      result.log_sum_exp.resize(static_cast<std::size_t>(count));
       if (how) {
-        compute_rows(*how, input, own, sequence, head, result);
+        const DoubleMatrix q(input.q_of(sequence, head).row_range(0, own.queries));
+        const DoubleMatrix k(input.k_of(sequence, head).row_range(0, own.keys));
+        const DoubleMatrix v(input.v_of(sequence, head).row_range(0, own.keys));
+        compute_rows(*how, q.view(), k.view(), v.view(), own, result);
       } else {
         compute_whole(target, input, own, sequence, head, result);
       }
@@ -228,6 +232,14 @@ std::optional<Reference> compute_reference(const Expression& target, const Layer
     }
   }
   return reference;
+}
+
+bool reference_rows(const Expression& target, MatrixView<const double> q,
+                    MatrixView<const double> k, MatrixView<const double> v, const Problem& problem,
+                    ReferenceHead& result) {
+  const std::optional<RowWise> how = row_wise(target, problem);
+  if (how) compute_rows(*how, q, k, v, problem, result);
+  return how.has_value();
 }
 
 void add_identity(const Expression& target, const LayerInput& input, const Problem& problem,

@@ -40,6 +40,13 @@ struct Reference {
 std::optional<Reference> reference_of(const Expression& target, const LayerInput& input,
                                       const Problem& problem, Index rows, Index last = 0);
 
+/// The output of a dense target at `result.rows` of one head, from matrices in double, one query
+/// row at a time: fills `result`. False where the target's rows depend on one another
+/// (reference_of).
+bool reference_rows(const Expression& target, MatrixView<const double> q,
+                    MatrixView<const double> k, MatrixView<const double> v, const Problem& problem,
+                    ReferenceHead& result);
+
 /// What `compute` returns, kept on disk in the same way under `identity`, a hash of everything that
 /// it depends on.
 std::optional<Reference> kept_reference(const Hash& identity,

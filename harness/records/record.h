@@ -140,6 +140,7 @@ struct Record {
   std::uint64_t resident_peak_bytes = 0;  ///< highest of the process in that pass, all included
 
   bool decodes() const { return decoded_tokens > 0; }
+  bool is_block() const { return direction == "block"; }
 };
 
 /// Numbers that are not finite become null.

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kHeader =
     "machine,input,keys,queries,dim,value_dim,causal,batch,heads,key_heads,threads,direction,"
-    "decoded_tokens,"
+    "decoded_tokens,feed_forward,feed_forward_chunk,model,replaced,"
     "variant,target,seed,status,reason,stale,sampled,unstable,instability,figure,unit,of,value\n";
 
 bool finished(const Record& r) { return r.status == Status::ok || r.status == Status::mistrusted; }
@@ -24,12 +24,14 @@ class Lines {
   Lines(std::string& text, const Row& row, const Record& r) : text_(text) {
     const Problem& p = r.problem;
     const std::string why = finished(r) ? instability(r) : "";
-    prefix_ = fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
-                          csv_escaped(r.machine), csv_escaped(r.input), p.keys, p.queries, p.dim,
-                          p.value_dim, p.causal, r.batch, r.heads, r.key_heads, r.threads,
-                          csv_escaped(r.direction), r.decoded_tokens, csv_escaped(r.variant),
-                          csv_escaped(r.target), r.seed, to_string(r.status), csv_escaped(r.reason),
-                          row.stale, r.sampled, !why.empty(), csv_escaped(why));
+    prefix_ =
+        fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
+                    csv_escaped(r.machine), csv_escaped(r.input), p.keys, p.queries, p.dim,
+                    p.value_dim, p.causal, r.batch, r.heads, r.key_heads, r.threads,
+                    csv_escaped(r.direction), r.decoded_tokens, r.feed_forward,
+                    r.feed_forward_chunk, csv_escaped(r.model), csv_escaped(r.replaced),
+                    csv_escaped(r.variant), csv_escaped(r.target), r.seed, to_string(r.status),
+                    csv_escaped(r.reason), row.stale, r.sampled, !why.empty(), csv_escaped(why));
   }
 
   /// `of` says what the figure belongs to: "round 3", "head 0", or nothing for the whole point.

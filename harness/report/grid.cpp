@@ -16,6 +16,20 @@ namespace {
 /// Enough of a machine's identity to tell a handful of them apart.
 constexpr std::size_t kMachineLetters = 8;
 
+/// What is timed, if that is no forward pass of attention alone, and what stands around it.
+std::string around_of(const Record& r) {
+  std::string text;
+  if (r.decodes()) text += "decode, ";
+  if (r.is_block()) {
+    text += r.feed_forward == 0 ? std::string("block without feed-forward")
+                                : fmt::format("block, feed-forward {}", r.feed_forward);
+    if (r.feed_forward_chunk != 0) text += fmt::format(" in chunks of {}", r.feed_forward_chunk);
+    text += ", ";
+  }
+  if (!r.model.empty()) text += fmt::format("model {}, layers replaced: {}, ", r.model, r.replaced);
+  return text;
+}
+
 }  // namespace
 
 std::string shown(std::string_view text) {
@@ -29,10 +43,9 @@ std::string words(Status status) {
 }
 
 std::string title_of(const Record& r, const std::vector<Index>& lengths, const Summary& summary) {
-  std::string title =
-      fmt::format("{}, n = {}, {}, {}{}", r.input, fmt::join(lengths, " "),
-                  r.problem.causal ? "causal" : "not causal", r.decodes() ? "decode, " : "",
-                  counted(static_cast<std::uint64_t>(r.threads), "thread"));
+  std::string title = fmt::format("{}, n = {}, {}, {}{}", r.input, fmt::join(lengths, " "),
+                                  r.problem.causal ? "causal" : "not causal", around_of(r),
+                                  counted(static_cast<std::uint64_t>(r.threads), "thread"));
   if (summary.several_machines) {
     title += ", machine " + (r.machine.empty() ? "unknown" : r.machine.substr(0, kMachineLetters));
   }

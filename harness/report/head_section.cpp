@@ -51,7 +51,8 @@ Section head_section(const Summary& summary) {
   section.heading = "Error by head";
   for (const Table& table : summary.tables) {
     const std::int64_t heads = table.first().heads;
-    if (heads < 2 || heads > kMostHeads) continue;
+    // A block's error is of its whole width.
+    if (heads < 2 || heads > kMostHeads || table.first().is_block()) continue;
     Grid grid = make_grid(table, summary);
     if (!grid.groups.empty()) section.grids.push_back(std::move(grid));
   }

@@ -105,6 +105,10 @@ Json setting_json(const Record& r, const std::string& anchor) {
           {"threads", r.threads},
           {"direction", r.direction},
           {"decoded_tokens", r.decoded_tokens},
+          {"feed_forward", r.feed_forward},
+          {"feed_forward_chunk", r.feed_forward_chunk},
+          {"model", r.model},
+          {"replaced", r.replaced},
           {"anchor", anchor.empty() ? Json(nullptr) : Json(anchor)}};
 }
 

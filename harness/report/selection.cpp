@@ -71,8 +71,24 @@ void add_notices(Selection& selection, std::size_t all, std::size_t asked_for) {
 
 Setting setting_of(const Record& r) {
   const Problem& p = r.problem;
-  return {r.machine, r.input,       r.direction,     p.queries, p.keys,  p.dim,       p.value_dim,
-          p.causal,  p.first_query, p.score_scale(), r.batch,   r.heads, r.key_heads, r.threads};
+  return {.machine = r.machine,
+          .input = r.input,
+          .direction = r.direction,
+          .feed_forward = r.feed_forward,
+          .feed_forward_chunk = r.feed_forward_chunk,
+          .model = r.model,
+          .replaced = r.replaced,
+          .queries = p.queries,
+          .keys = p.keys,
+          .dim = p.dim,
+          .value_dim = p.value_dim,
+          .causal = p.causal,
+          .first_query = p.first_query,
+          .scale = p.score_scale(),
+          .batch = r.batch,
+          .heads = r.heads,
+          .key_heads = r.key_heads,
+          .threads = r.threads};
 }
 
 Setting setting_over_lengths(const Record& record) {

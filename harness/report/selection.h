@@ -13,6 +13,8 @@ namespace subquad {
 /// What records must share to be compared with one another.
 struct Setting {
   std::string machine, input, direction;
+  std::int64_t feed_forward = 0, feed_forward_chunk = 0;
+  std::string model, replaced;
   Index queries = 0, keys = 0, dim = 0, value_dim = 0;
   bool causal = false;
   Index first_query = 0;

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "layers/layer.h"
+#include "measuring/block_point.h"
 #include "measuring/measure.h"
 #include "measuring/process.h"
 #include "measuring/reference.h"
@@ -149,8 +150,13 @@ bool GroupRun::measure(const std::vector<Expression>& wanted) {
   const auto is_wanted = [](const Point& point) { return point.wanted; };
   if (std::none_of(points.begin(), points.end(), is_wanted)) return true;
   // Here, so that it is neither computed by each point's process nor charged to one of them.
-  reference_of(parse_expression("dense"), input_, problem_, experiment_.reference_rows,
-               decoded_tokens(any, problem_));
+  const Expression dense = parse_expression("dense");
+  if (group_.mode == Mode::block) {
+    block_reference_of(dense, points.front().record, input_, experiment_.reference_rows);
+  } else {
+    reference_of(dense, input_, problem_, experiment_.reference_rows,
+                 decoded_tokens(any, problem_));
+  }
   if (const auto problem = take_cache_problem()) progress_.note(*problem);
 
   const auto budget =

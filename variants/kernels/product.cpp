@@ -115,8 +115,60 @@ void product_tn(MatrixView<const T> a, MatrixView<const T> b, const Update<T>& u
   product<true, false, T>(a, b, a.rows, update, worker);
 }
 
+static_assert(kProductRows == kMicroRows);
+
+/// Panels stand depth by depth, those of one depth in order of their columns.
+void pack_panels(ConstView b, float* to) {
+  for (Index begin = 0; begin < b.cols; begin += kPanelDepth) {
+    const Index depth = std::min(kPanelDepth, b.cols - begin);
+    for (Index column = 0; column < b.rows; column += kPanelColumns) {
+      const Index columns = std::min(kPanelColumns, b.rows - column);
+      pack_panel<true>(b, begin, depth, column, columns, to);
+      to += depth * kPanelColumns;
+    }
+  }
+}
+
+void packed_product(ConstView a, const PackedRight& b, Index first_row, View c, Worker& worker) {
+  Update<float> update{c, 1, false};
+  const Index all_columns = round_up(b.rows, kPanelColumns);
+  for (Index begin = 0; begin < b.depth; begin += kPanelDepth) {
+    const Index depth = std::min(kPanelDepth, b.depth - begin);
+    const float* const panels = b.panels + begin * all_columns;
+    for (Index column = 0; column < c.cols;) {
+      const Index from = first_row + column, within = from % kPanelColumns;
+      const Index columns = std::min(kPanelColumns - within, c.cols - column);
+      update_panel<false, float>(update, a.col_range(begin, depth),
+                                 panels + (from - within) * depth + within, depth, column, columns);
+      worker.executed.multiply_adds += static_cast<double>(c.rows) *
+                                       static_cast<double>(round_up(columns, kLanes<float>)) *
+                                       static_cast<double>(depth);
+      column += columns;
+    }
+    update.accumulate = true;
+  }
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
+
+std::size_t packed_right_bytes(Index n, Index k) {
+  using namespace HWY_NAMESPACE;
+  // A vector that begins within the last panel may end beyond it.
+  return padded_bytes(sizeof(float) *
+                      static_cast<std::size_t>(round_up(n, kPanelColumns) * k + kLanes<float>));
+}
+
+PackedRight pack_right(ConstView b, float* to) {
+  // What lies between columns is read with them, and must be numbers for no reason but speed.
+  std::fill_n(to, packed_right_bytes(b.rows, b.cols) / sizeof(float), 0.0f);
+  HWY_STATIC_DISPATCH(pack_panels)(b, to);
+  return {to, b.rows, b.cols};
+}
+
+void multiply_packed(ConstView a, const PackedRight& b, Index first_row, View c, Worker& worker) {
+  HWY_STATIC_DISPATCH(packed_product)(a, b, first_row, c, worker);
+}
 
 template <class T>
 std::size_t product_scratch_bytes(Index, Index, Index k) {

@@ -26,6 +26,22 @@ void multiply_transposed(ConstView a, ConstView b, View c, Worker& worker, float
 void multiply_transposed(MatrixView<const double> a, MatrixView<const double> b,
                          MatrixView<double> c, Worker& worker, double alpha = 1,
                          bool accumulate = false);
+/// A right operand b [n, k] that is packed once for many products a b^T. The memory is the
+/// caller's.
+struct PackedRight {
+  const float* panels = nullptr;
+  Index rows = 0;   ///< of b: columns of a product
+  Index depth = 0;  ///< k
+};
+std::size_t packed_right_bytes(Index n, Index k);
+/// `to` has packed_right_bytes(b.rows, b.cols) bytes, and outlives what is returned.
+PackedRight pack_right(ConstView b, float* to);
+/// Rows that products take together, as far as they go. Where the number of rows of `a` is a
+/// multiple of it, an element of c has its terms summed in an order that does not depend on that
+/// number: so a product cut by rows gives the same bits.
+inline constexpr Index kProductRows = 6;
+/// c [m, c.cols] = a [m, k] b^T, with rows [first_row, first_row + c.cols) of b. Takes no scratch.
+void multiply_packed(ConstView a, const PackedRight& b, Index first_row, View c, Worker& worker);
 /// c [m, n] from a [k, m] and b [k, n]: a^T b.
 void multiply_left_transposed(ConstView a, ConstView b, View c, Worker& worker, float alpha = 1,
                               bool accumulate = false);

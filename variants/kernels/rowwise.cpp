@@ -94,6 +94,65 @@ void gelu_pass(float* values, Index count) {
   }
 }
 
+/// Sum of map(values[i]), in four chains.
+template <class Map>
+HWY_INLINE float sum_of(const float* values, Index count, Map map) {
+  const Tag<float> d;
+  Vec<float> sums[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  Index i = 0;
+  for (; i + 4 * kStep <= count; i += 4 * kStep) {
+    SUBQUAD_UNROLL
+    for (Index part = 0; part < 4; ++part) {
+      sums[part] = hn::Add(sums[part], map(hn::LoadU(d, values + i + part * kStep)));
+    }
+  }
+  for (; i + kStep <= count; i += kStep) {
+    sums[0] = hn::Add(sums[0], map(hn::LoadU(d, values + i)));
+  }
+  float rest = 0;
+  if (i < count) {
+    float last[HWY_LANES(float)];
+    hn::StoreU(map(load_first(values + i, count - i, 0.0f)), d, last);
+    for (Index lane = 0; lane < count - i; ++lane) rest += last[lane];
+  }
+  return rest + hn::GetLane(hn::SumOfLanes(
+                    d, hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]))));
+}
+
+void layer_norm_pass(ConstView rows, const float* gain, const float* shift, float epsilon,
+                     View to) {
+  const Tag<float> d;
+  const auto count = static_cast<float>(rows.cols);
+  for (Index r = 0; r < rows.rows; ++r) {
+    const float* const from = rows.row(r);
+    float* const at = to.row(r);
+    const float mean = sum_of(from, rows.cols, [](Vec<float> x) HWY_ATTR { return x; }) / count;
+    const auto means = hn::Set(d, mean);
+    // Of differences, because the mean of squares would lose what a large mean takes.
+    const float variance = sum_of(from, rows.cols,
+                                  [=](Vec<float> x) HWY_ATTR {
+                                    const auto difference = hn::Sub(x, means);
+                                    return hn::Mul(difference, difference);
+                                  }) /
+                           count;
+    const auto factors = hn::Set(d, 1 / std::sqrt(variance + epsilon));
+    const auto normed = [=](Index i, Index left) HWY_ATTR {
+      const auto part = [=](const float* values) HWY_ATTR {
+        return left >= kStep ? hn::LoadU(d, values + i) : load_first(values + i, left, 0.0f);
+      };
+      auto value = hn::Mul(hn::Sub(part(from), means), factors);
+      if (gain != nullptr) value = hn::Mul(value, part(gain));
+      return shift != nullptr ? hn::Add(value, part(shift)) : value;
+    };
+    Index i = 0;
+    for (; i + kStep <= rows.cols; i += kStep) hn::StoreU(normed(i, kStep), d, at + i);
+    if (i < rows.cols) {
+      const Index left = rows.cols - i;
+      store_first<float>(normed(i, left), left, at + i);
+    }
+  }
+}
+
 template <class T>
 void tanh_pass(T* values, Index count) {
   const Tag<T> d;
@@ -178,6 +237,10 @@ void elu_plus_one(ConstView rows, View to) { HWY_STATIC_DISPATCH(elu_pass)(rows,
 
 void gelu_in_place(std::span<float> values) {
   HWY_STATIC_DISPATCH(gelu_pass)(values.data(), static_cast<Index>(values.size()));
+}
+
+void layer_norm(ConstView rows, const float* gain, const float* shift, float epsilon, View to) {
+  HWY_STATIC_DISPATCH(layer_norm_pass)(rows, gain, shift, epsilon, to);
 }
 
 void tanh_in_place(std::span<float> values) {

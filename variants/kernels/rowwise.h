@@ -29,6 +29,10 @@ void sum_of_tanh(ConstView rows, const float* shifts, const float* weights, floa
 float max_of(std::span<const float> values);
 /// values[i] *= factor.
 void scale_by(std::span<float> values, float factor);
+/// to(i, c) = (rows(i, c) - mean_i) / sqrt(variance_i + epsilon) gain[c] + shift[c], mean and
+/// variance (over all columns, not one fewer) of row i. `gain` and `shift` may be null: 1 and 0.
+/// `to` may be `rows`.
+void layer_norm(ConstView rows, const float* gain, const float* shift, float epsilon, View to);
 /// Softmax in place; returns log(sum(exp(values))). All -infinity gives zeros and -infinity.
 float softmax_in_place(std::span<float> values);
 
