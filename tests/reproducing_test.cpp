@@ -229,6 +229,11 @@ TEST_F(Reproducing, RankCorrelationIsAClaimOfAPanel) {
   EXPECT_FALSE(table.panels[0].claims.at(0).finding.holds);
   EXPECT_EQ(table.counts().judged, 1);
   EXPECT_EQ(table.counts().passed, 0);
+  EXPECT_EQ(table.counts().differ_without_reason, 1);
+  json["panels"][0]["claims"][0]["known"] = "Turned.";
+  const JudgedTable explained = judged(json);
+  EXPECT_EQ(explained.counts().differ_without_reason, 0);
+  EXPECT_THAT(text_of(sections(explained)), HasSubstr("differs. Why: Turned."));
 }
 
 TEST_F(Reproducing, FormulaIsOfTheShapeThatWasPublished) {

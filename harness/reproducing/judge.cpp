@@ -16,7 +16,7 @@ bool holds(const RuleOutcome& outcome) { return outcome.finding.holds; }
 std::string why_not_measured(const CellView& cell) {
   const PublishedRow& row = cell.panel.rows[cell.row];
   const Selector selector = cell.selector();
-  if (!selector.exponent_in && selector.variant) {
+  if (!selector.exponent_in && selector.variant && selector.figure != kComputed) {
     const Row* measured = cell.measured.find(selector);
     if (measured != nullptr && measured->status != Status::ok) return measured->remark;
     if (measured != nullptr) return "the figure was not taken";
@@ -57,6 +57,7 @@ JudgedCell judge_cell(const CellView& cell) {
   const Selector selector = cell.selector();
   const MeasuredFigure& figure = find_measured_figure(*selector.figure);
   judged.measured = cell.value();
+  judged.computed = *selector.figure == kComputed;
   if (!selector.exponent_in) {
     judged.unit = figure.unit;
     judged.unit_size = figure.unit_size;
@@ -67,7 +68,7 @@ JudgedCell judge_cell(const CellView& cell) {
     add_outcomes(*rules, cell, judged);
   }
   if (!judged.measured) {
-    judged.why_not = why_not_measured(cell);
+    if (selector.figure != kPrinted) judged.why_not = why_not_measured(cell);
     return judged;
   }
   if (judged.rules.empty()) {
@@ -110,8 +111,7 @@ void count(const JudgedCell& cell, const PublishedValue& published, JudgedTable:
   const bool judged = cell.verdict == Verdict::pass || cell.verdict == Verdict::differs;
   counts.judged += static_cast<int>(judged);
   counts.passed += static_cast<int>(cell.verdict == Verdict::pass);
-  counts.not_measured +=
-      static_cast<int>(cell.verdict == Verdict::not_measured && !published.text.empty());
+  counts.not_measured += static_cast<int>(!cell.why_not.empty() && !published.text.empty());
   counts.differ_without_reason +=
       static_cast<int>(cell.verdict == Verdict::differs && cell.reasons.empty());
 }
@@ -148,6 +148,9 @@ JudgedTable::Counts JudgedTable::counts() const {
     counts.judged += static_cast<int>(panel.claims.size());
     counts.passed +=
         static_cast<int>(std::count_if(panel.claims.begin(), panel.claims.end(), holds));
+    counts.differ_without_reason += static_cast<int>(std::count_if(
+        panel.claims.begin(), panel.claims.end(),
+        [](const RuleOutcome& claim) { return !holds(claim) && claim.rule->known.empty(); }));
   }
   return counts;
 }

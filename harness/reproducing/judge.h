@@ -28,8 +28,9 @@ struct JudgedCell {
   std::optional<double> measured;  ///< in base units
   std::string unit;                ///< of `measured`, as shown
   double unit_size = 1;
+  bool computed = false;  ///< by a formula, not measured
   Verdict verdict = Verdict::not_measured;
-  std::string why_not;  ///< why it was not measured
+  std::string why_not;  ///< why it was not measured, where it should have been
   std::vector<RuleOutcome> formulas, rules;
   std::vector<std::string> reasons;  ///< known ones, where it differs
 

@@ -45,6 +45,13 @@ Figure activation_bytes(const Row& row) {
 /// Beside Q, K, V and the output; tensors that are drawn or learned not counted.
 Figure attention_bytes(const Row& row) { return row.scratch_bytes; }
 
+/// Which of many threads get work is the scheduler's affair; this is what all of them would hold.
+Figure declared_bytes(const Row& row) {
+  const Record& record = row.first();
+  return static_cast<double>(record.scratch_declared_bytes + record.heap_bytes +
+                             record.choice_bytes + record.layout_bytes);
+}
+
 Figure squared_error(const Row& row) {
   return row.spread ? Figure(row.spread->squared_error) : std::nullopt;
 }
@@ -66,7 +73,10 @@ bool means(const Selector& selector, const Record& record) {
   };
   return agrees(selector.variant, record.variant) && agrees(selector.input, record.input) &&
          agrees(selector.length, record.problem.keys) && agrees(selector.dim, record.problem.dim) &&
-         agrees(selector.causal, record.problem.causal);
+         agrees(selector.heads, record.heads) && agrees(selector.threads, record.threads) &&
+         agrees(selector.causal, record.problem.causal) &&
+         agrees(selector.mode, record.direction) &&
+         agrees(selector.feed_forward, record.feed_forward);
 }
 
 bool ended_well(const Row& row) { return row.status == Status::ok; }
@@ -75,6 +85,10 @@ std::string text_of(const Selector& selector) {
   std::string text = selector.variant.value_or("any variant");
   if (selector.length) text += fmt::format(", length = {}", *selector.length);
   if (selector.dim) text += fmt::format(", dim = {}", *selector.dim);
+  if (selector.heads) text += fmt::format(", heads = {}", *selector.heads);
+  if (selector.threads) text += fmt::format(", threads = {}", *selector.threads);
+  if (selector.mode) text += ", " + *selector.mode;
+  if (selector.feed_forward) text += fmt::format(", feed-forward = {}", *selector.feed_forward);
   if (selector.causal) text += *selector.causal ? ", causal" : ", not causal";
   if (selector.input) text += ", " + *selector.input;
   return text;
@@ -104,6 +118,8 @@ const std::vector<MeasuredFigure>& measured_figures() {
        "the same without learned and random tensors", activation_bytes},
       {"scratch_bytes", "MiB", kMebibyte, false, false,
        "temporary memory of a pass, choices and heap included", attention_bytes},
+      {"declared_bytes", "MiB", kMebibyte, false, false,
+       "the same as declared: what a pass holds when every thread has work", declared_bytes},
       {"parameter_bytes", "MiB", kMebibyte, false, false, "learned and random tensors",
        [](const Row& row) { return row.parameter_bytes; }},
       {"state_bytes", "MiB", kMebibyte, false, false, "of a decoder",
@@ -126,6 +142,10 @@ const std::vector<MeasuredFigure>& measured_figures() {
        [](const Row& row) { return median_of(metric_of(row, "row_recall")); }},
       {"negative_denominators", "", 1, true, false,
        "share of rows whose weights sum to less than 0", negative_denominators},
+      {kComputed, "", 1, true, false, "not measured: the value of the key `computed`",
+       [](const Row&) { return Figure(); }},
+      {kPrinted, "", 1, true, false, "nothing is measured: the cell holds what was printed",
+       [](const Row&) { return Figure(); }},
       {"dropped_mass", "", 1, true, false, "attention mass of keys that were left out",
        [](const Row& row) { return median_of(row.dropped_mass); }},
   };
@@ -193,13 +213,22 @@ std::optional<double> measured_value(const Measurements& measured, const Selecto
 
 Variables variables_of_record(const Record& record) {
   Variables variables = variables_of(record.problem);
-  const std::array<std::pair<const char*, double>, 4> more = {
+  const std::array<std::pair<const char*, double>, 5> more = {
       {{"batch", static_cast<double>(record.batch)},
        {"heads", static_cast<double>(record.heads)},
        {"key_heads", static_cast<double>(record.key_heads)},
-       {"threads", static_cast<double>(record.threads)}}};
+       {"threads", static_cast<double>(record.threads)},
+       {"feed_forward", static_cast<double>(record.feed_forward)}}};
   for (const auto& [name, value] : more) variables.push_back({name, value});
   return variables;
+}
+
+std::optional<double> computed_value(const PublishedTable& table, const Panel& panel,
+                                     std::size_t row, std::size_t column) {
+  const Selector selector = panel.selector_of(row, column);
+  if (selector.figure != kComputed || !selector.computed) return std::nullopt;
+  if (panel.rows[row].values[column].text.empty()) return std::nullopt;
+  return table.value_of(*selector.computed, table.formula_variables(panel, row, column));
 }
 
 }  // namespace subquad

@@ -59,7 +59,12 @@ Selector Selector::with(const Selector& inner) const {
   prefer(merged.input, inner.input);
   prefer(merged.length, inner.length);
   prefer(merged.dim, inner.dim);
+  prefer(merged.heads, inner.heads);
+  prefer(merged.threads, inner.threads);
   prefer(merged.causal, inner.causal);
+  prefer(merged.mode, inner.mode);
+  prefer(merged.feed_forward, inner.feed_forward);
+  prefer(merged.computed, inner.computed);
   prefer(merged.exponent_in, inner.exponent_in);
   prefer(merged.from, inner.from);
   prefer(merged.to, inner.to);

@@ -23,10 +23,13 @@ struct Selector {
   /// Layer expression in its canonical spelling; "{name}" stands for a variable of row or column.
   std::optional<std::string> variant;
   std::optional<std::string> input;
-  std::optional<Index> length, dim;
+  std::optional<Index> length, dim, heads, threads;
   std::optional<bool> causal;
-  std::optional<Axis> exponent_in;  ///< the fitted power of the figure instead of the figure
-  std::optional<Index> from, to;    ///< bounds of the axis that the power is fitted over
+  std::optional<std::string> mode;      ///< what is timed: forward, decode or block
+  std::optional<Index> feed_forward;    ///< hidden width of a block
+  std::optional<std::string> computed;  ///< formula of the figure `computed`
+  std::optional<Axis> exponent_in;      ///< the fitted power of the figure instead of the figure
+  std::optional<Index> from, to;        ///< bounds of the axis that the power is fitted over
 
   /// This, with what `inner` says in its place.
   Selector with(const Selector& inner) const;

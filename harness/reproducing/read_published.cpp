@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "experiments/experiment.h"
 #include "expressions/expression.h"
 #include "expressions/settings.h"
 #include "reproducing/json_fields.h"
@@ -45,6 +46,18 @@ Axis read_axis(JsonFields& fields, const std::string& name) {
   fields.fail(fmt::format("{} = {} is neither length nor dim", name, text));
 }
 
+std::string read_mode(JsonFields& fields) {
+  const std::string text = fields.text("mode");
+  std::vector<std::string> modes;
+  for (const Mode mode : {Mode::forward, Mode::decode, Mode::block}) {
+    modes.emplace_back(to_string(mode));
+  }
+  if (std::find(modes.begin(), modes.end(), text) == modes.end()) {
+    fields.fail(fmt::format("mode = {} is none of {}", text, fmt::join(modes, ", ")));
+  }
+  return text;
+}
+
 Selector read_selector(JsonFields& fields) {
   Selector selector;
   if (fields.has("figure")) selector.figure = read_figure(fields);
@@ -52,6 +65,11 @@ Selector read_selector(JsonFields& fields) {
   if (fields.has("input")) selector.input = canonical(fields, "input");
   selector.length = maybe_whole(fields, "length");
   selector.dim = maybe_whole(fields, "dim");
+  selector.heads = maybe_whole(fields, "heads");
+  selector.threads = maybe_whole(fields, "threads");
+  if (fields.has("feed_forward")) selector.feed_forward = fields.whole("feed_forward", 0);
+  if (fields.has("mode")) selector.mode = read_mode(fields);
+  if (fields.has("computed")) selector.computed = fields.text("computed");
   selector.from = maybe_whole(fields, "from");
   selector.to = maybe_whole(fields, "to");
   if (const nlohmann::json* causal = fields.find("causal")) {
@@ -188,6 +206,11 @@ Panel read_panel(JsonFields fields) {
     for (std::size_t column = 0; column < panel.columns.size(); ++column) {
       const Selector selector = panel.selector_of(row, column);
       if (!selector.figure) fields.fail("says no figure");
+      if (*selector.figure == kComputed && !selector.computed &&
+          panel.rows[row].unmeasured.empty()) {
+        fields.fail(fmt::format("{}, {}: has neither a formula 'computed' nor 'unmeasured'",
+                                panel.rows[row].name, panel.columns[column].name));
+      }
       if (selector.variant && selector.variant->find('{') != std::string::npos) {
         fields.fail(fmt::format("{}, {}: {} names a variable that neither row nor column has",
                                 panel.rows[row].name, panel.columns[column].name,
@@ -251,13 +274,23 @@ void check_formulas(const PublishedTable& table, const Panel& panel, std::size_t
     for (const Variables* more : {&panel.rows[row].variables, &panel.columns[column].variables}) {
       variables.insert(variables.end(), more->begin(), more->end());
     }
-    if (of_paper) variables.push_back({"previous", 1});
-    try {
-      table.value_of(rule.formula, variables);
-    } catch (const Error& error) {
-      throw Error(fmt::format("{}: {}, {}, {}: {}", table.path, panel.title, panel.rows[row].name,
-                              panel.columns[column].name, error.what()));
+    for (const char* name : {kPrevious, kMeanLeft}) {
+      if (of_paper) variables.push_back({name, 1});
     }
+    table.value_of(rule.formula, variables);
+  }
+}
+
+void check_formulas(const PublishedTable& table, const Panel& panel, std::size_t row,
+                    std::size_t column) {
+  try {
+    for (const auto* rules : {&panel.rules, &panel.rows[row].rules, &panel.columns[column].rules}) {
+      check_formulas(table, panel, row, column, *rules);
+    }
+    computed_value(table, panel, row, column);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}, {}, {}: {}", table.path, panel.title, panel.rows[row].name,
+                            panel.columns[column].name, error.what()));
   }
 }
 
@@ -265,10 +298,7 @@ void check_formulas(const PublishedTable& table) {
   for (const Panel& panel : table.panels) {
     for (std::size_t row = 0; row < panel.rows.size(); ++row) {
       for (std::size_t column = 0; column < panel.columns.size(); ++column) {
-        for (const auto* rules :
-             {&panel.rules, &panel.rows[row].rules, &panel.columns[column].rules}) {
-          check_formulas(table, panel, row, column, *rules);
-        }
+        check_formulas(table, panel, row, column);
       }
     }
   }

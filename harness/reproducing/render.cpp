@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t kFewColumns = 3;
 
 std::string measured_text(const JudgedCell& cell) {
-  return cell.measured ? significant(*cell.measured / cell.unit_size) : kNoFigure;
+  if (!cell.measured) return kNoFigure;
+  const std::string text = significant(*cell.measured / cell.unit_size);
+  return cell.computed ? "(" + text + ")" : text;
 }
 
 std::string measured_with_unit(const JudgedCell& cell) {
@@ -36,7 +38,10 @@ std::string published_text(const PublishedValue& value) {
 
 std::string formula_text(const JudgedCell& cell) {
   if (cell.formulas.empty()) return "";
-  return cell.formulas_hold() ? "ok" : "wrong";
+  if (!cell.formulas_hold()) return "wrong";
+  const bool told = std::any_of(cell.formulas.begin(), cell.formulas.end(),
+                                [](const RuleOutcome& each) { return each.finding.always_told; });
+  return told ? "misprint" : "ok";
 }
 
 std::string verdict_text(const JudgedCell& cell) {
@@ -91,8 +96,10 @@ void add_stacked(Grid& grid, const JudgedPanel& judged) {
     }
     add_line(group, "paper's formula", cells,
              [&](std::size_t j) { return formula_text(cells[j]); });
-    add_line(group, with_unit("measured", unit_of(cells)), cells,
-             [&](std::size_t j) { return measured_text(cells[j]); });
+    add_line(group, with_unit("measured", unit_of(cells)), cells, [&](std::size_t j) {
+      const bool only_printed = !cells[j].measured && cells[j].why_not.empty();
+      return only_printed ? "" : measured_text(cells[j]);
+    });
     add_line(group, "verdict", cells, [&](std::size_t j) { return verdict_text(cells[j]); });
     grid.groups.push_back(std::move(group));
   }
@@ -123,14 +130,24 @@ void add_side_by_side(Grid& grid, const JudgedPanel& judged) {
   }
 }
 
-/// What of a cell does not hold, and why that is, in one line; empty where all holds.
+bool has_computed(const JudgedPanel& judged) {
+  return std::any_of(judged.cells.begin(), judged.cells.end(), [](const auto& cells) {
+    return std::any_of(cells.begin(), cells.end(), [](const JudgedCell& cell) {
+      return cell.computed && cell.measured.has_value();
+    });
+  });
+}
+
+/// What of a cell does not hold or is to be told all the same, and why that is, in one line; empty
+/// where there is nothing.
 std::string finding_of(const JudgedCell& cell) {
   std::string text;
   for (const auto* outcomes : {&cell.formulas, &cell.rules}) {
     for (const RuleOutcome& outcome : *outcomes) {
-      if (outcome.finding.holds) continue;
-      text += fmt::format("{}{}; asked for: {}.", text.empty() ? "" : " ", outcome.finding.text,
-                          outcome.rule->text);
+      const Finding& finding = outcome.finding;
+      if (finding.holds && !finding.always_told) continue;
+      text += (text.empty() ? "" : " ") + finding.text;
+      text += finding.holds ? "." : fmt::format("; asked for: {}.", outcome.rule->text);
     }
   }
   if (!cell.reasons.empty()) text += fmt::format(" Why: {}", fmt::join(cell.reasons, " "));
@@ -148,8 +165,10 @@ void add_findings(Grid& grid, const JudgedPanel& judged) {
     }
   }
   for (const RuleOutcome& claim : judged.claims) {
-    grid.remarks.push_back(fmt::format("{}: {}; {}.", claim.rule->text, claim.finding.text,
-                                       claim.finding.holds ? "pass" : "differs"));
+    std::string text = fmt::format("{}: {}; {}.", claim.rule->text, claim.finding.text,
+                                   claim.finding.holds ? "pass" : "differs");
+    if (!claim.finding.holds && !claim.rule->known.empty()) text += " Why: " + claim.rule->known;
+    grid.remarks.push_back(std::move(text));
   }
 }
 
@@ -160,7 +179,7 @@ void add_unmeasured(Grid& grid, const JudgedPanel& judged) {
     std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
     for (std::size_t j = 0; j < judged.cells[i].size(); ++j) {
       const JudgedCell& cell = judged.cells[i][j];
-      if (cell.verdict != Verdict::not_measured || panel.rows[i].values[j].text.empty()) continue;
+      if (cell.why_not.empty() || panel.rows[i].values[j].text.empty()) continue;
       if (reasons.empty() || reasons.back().first != cell.why_not) {
         reasons.emplace_back(cell.why_not, std::vector<std::string>());
       }
@@ -206,6 +225,7 @@ Grid grid_of(const JudgedPanel& judged, const PublishedTable& table) {
   add_findings(grid, judged);
   add_unmeasured(grid, judged);
   add_rules(grid, panel);
+  if (has_computed(judged)) grid.notes.push_back("In parentheses: computed, not measured.");
   grid.remarks.insert(grid.remarks.end(), panel.notes.begin(), panel.notes.end());
   return grid;
 }

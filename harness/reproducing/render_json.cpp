@@ -24,6 +24,7 @@ Json cell_to_json(const JudgedCell& cell, const PublishedRow& row, std::size_t c
                       : value.text.empty() ? Json(nullptr)
                                            : Json(value.text);
   json["measured"] = cell.measured ? Json(*cell.measured) : Json(nullptr);
+  json["computed"] = cell.computed;
   json["verdict"] = to_string(cell.verdict);
   if (!cell.why_not.empty()) json["why_not"] = cell.why_not;
   json["formulas"] = outcomes_to_json(cell.formulas);

@@ -18,6 +18,7 @@ struct Panel;
 struct Finding {
   bool holds = false;
   std::string text;
+  bool always_told = false;  ///< also where it holds
 };
 
 /// What rules are about: `published` ones hold a published number against a formula of its paper,
@@ -32,6 +33,7 @@ struct Rule {
   bool needs_ratios = false;      ///< only figures without a unit may be held against it
   std::vector<std::string> rows;  ///< names of rows that it needs
   std::string formula;            ///< that it evaluates
+  std::string known;              ///< why a claim does not hold, shown where it does not
   // Which cells it is for, by their column.
   Index from = 0, to = std::numeric_limits<Index>::max();  ///< of its length
   std::vector<std::string> columns;                        ///< names; empty: all

@@ -26,7 +26,8 @@ const RuleKind& kind_named(const std::string& name, const JsonFields& fields) {
 
 bool is_timed(const CellView& cell, const std::string& figure) {
   const std::string key = figure.empty() ? cell.selector().figure.value() : figure;
-  return find_measured_figure(key).timed;
+  const MeasuredFigure& kind = find_measured_figure(key);
+  return kind.timed && !kind.dimensionless;  // a speed-up is a ratio of times already
 }
 
 }  // namespace
@@ -46,6 +47,8 @@ const std::vector<RuleKind>& rule_kinds() {
       {"ratio", measured, "another row's figure over this one's lies between bounds", ratio_rule},
       {"paired", measured, "certainly above another row's, head by head and seed by seed",
        paired_rule},
+      {"work_ratio", measured, "faster than another row by a share of what it has less work",
+       work_ratio_rule},
       {"like_published", measured, "a ratio is within a factor of the published one",
        like_published_rule},
       {"rank_correlation", panel, "measured and published figures have the same order",
@@ -62,7 +65,11 @@ Rule read_rule(JsonFields fields, bool of_panel) {
   }
   Rule rule = kind.make(fields);
   rule.scope = kind.scope;
-  if (!of_panel) rule.columns = fields.texts("columns");
+  if (of_panel) {
+    rule.known = fields.text("known", "");
+  } else {
+    rule.columns = fields.texts("columns");
+  }
   if (fields.has("from")) rule.from = fields.whole("from", 1);
   if (fields.has("to")) rule.to = fields.whole("to", 1);
   fields.done();
@@ -89,6 +96,8 @@ std::optional<double> CellView::value_at(std::size_t at_row, std::size_t at_colu
                                          const std::string& figure) const {
   Selector selector = panel.selector_of(at_row, at_column);
   if (!figure.empty()) selector.figure = figure;
+  if (selector.figure == kPrinted) return std::nullopt;
+  if (selector.figure == kComputed) return computed_value(table, panel, at_row, at_column);
   return measured_value(measured, selector);
 }
 

@@ -53,8 +53,13 @@ Rule equals_rule(JsonFields& fields);
 Rule bound_rule(JsonFields& fields);
 Rule ratio_rule(JsonFields& fields);
 Rule paired_rule(JsonFields& fields);
+Rule work_ratio_rule(JsonFields& fields);
 Rule like_published_rule(JsonFields& fields);
 Rule rank_correlation_rule(JsonFields& fields);
+
+/// Names of published numbers in a `formula` rule: the one to the left, and the mean of all those.
+inline constexpr const char* kPrevious = "previous";
+inline constexpr const char* kMeanLeft = "mean_left";
 
 /// What rules share.
 /// The figure that a rule names in place of the cell's; empty for none.

@@ -64,6 +64,20 @@ MeanError mean_error(const std::vector<double>& values) {
   return {mean, std::sqrt(squares / (count - 1) / count)};
 }
 
+void add_numbers_left(const CellView& cell, Variables& variables) {
+  const std::vector<PublishedValue>& values = cell.panel.rows[cell.row].values;
+  double sum = 0, count = 0;
+  for (std::size_t column = 0; column < cell.column; ++column) {
+    if (!values[column].number) continue;
+    sum += *values[column].number;
+    ++count;
+  }
+  if (count > 0) variables.push_back({kMeanLeft, sum / count});
+  if (cell.column > 0 && values[cell.column - 1].number) {
+    variables.push_back({kPrevious, *values[cell.column - 1].number});
+  }
+}
+
 std::string in_unit(double value, const CellView& cell, const std::string& figure) {
   const MeasuredFigure& kind =
       find_measured_figure(figure.empty() ? cell.selector().figure.value() : figure);
@@ -74,24 +88,27 @@ std::string in_unit(double value, const CellView& cell, const std::string& figur
 }  // namespace
 
 /// `formula`: of the published number, in its unit; it may also name `previous`, the published
-/// number left of it. `within`: absolute.
+/// number left of it, and `mean_left`, the mean of all of them. `within`: absolute. `misprint`: why
+/// the printed number is known to be another one than the formula's; the cell then asks for just
+/// that.
 Rule formula_rule(JsonFields& fields) {
   const std::string formula = fields.text("formula");
+  const std::string misprint = fields.text("misprint", "");
   const double within = fields.number("within");
   Rule rule;
   rule.formula = formula;
   rule.text = fmt::format("published = {} within {}", formula, within);
+  if (!misprint.empty()) rule.text = "a misprint, so not " + rule.text;
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const auto published = cell.published();
     if (!published) return std::nullopt;
     Variables variables = cell.table.formula_variables(cell.panel, cell.row, cell.column);
-    if (cell.column > 0) {
-      const auto& left = cell.panel.rows[cell.row].values[cell.column - 1].number;
-      if (left) variables.push_back({"previous", *left});
-    }
+    add_numbers_left(cell, variables);
     const double value = cell.table.value_of(formula, variables);
-    return Finding{std::abs(value - *published) <= within,
-                   fmt::format("the formula gives {}", significant(value, 6))};
+    const bool agrees = std::abs(value - *published) <= within;
+    const std::string text = fmt::format("the formula gives {}", significant(value, 6));
+    if (misprint.empty()) return Finding{agrees, text};
+    return Finding{!agrees, fmt::format("{}, {} is printed: {}", text, *published, misprint), true};
   };
   return rule;
 }
@@ -151,6 +168,27 @@ Rule ratio_rule(JsonFields& fields) {
     if (!ratio) return std::nullopt;
     return Finding{bounds.hold(*ratio),
                    fmt::format("{} has {} times as much", over, significant(*ratio))};
+  };
+  return rule;
+}
+
+/// `over`: a row; `figure`: of work; `least`: share of the ratio of that work, row `over` to this
+/// one, that the ratio of times comes to.
+Rule work_ratio_rule(JsonFields& fields) {
+  const std::string over = fields.text("over"), figure = read_figure(fields);
+  if (figure.empty()) fields.fail("of kind work_ratio names no figure");
+  const double least = fields.number("least");
+  Rule rule;
+  rule.text =
+      fmt::format("faster than {} by at least {} of the ratio of their {}", over, least, figure);
+  rule.rows = {over};
+  rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
+    const std::size_t other = row_named(cell.panel, over);
+    const auto times = ratio_over(cell, other, "time"), work = ratio_over(cell, other, figure);
+    if (!times || !work) return std::nullopt;
+    return Finding{*times >= least * *work,
+                   fmt::format("{} takes {} times as long, with {} times the {}", over,
+                               significant(*times), significant(*work), figure)};
   };
   return rule;
 }
