@@ -107,13 +107,13 @@ TEST_F(BudgetTables, PowerIsFittedOverAVariable) {
     const Json rule = {{"kind", "power"}, {"in", "m"},      {"first", first},
                        {"last", last},    {"power", power}, {"within", 0.01}};
     const auto cells = judged(row_with(Json::array({rule})), falling()).panels[0].cells[0];
-    EXPECT_EQ(cells[0].verdict, Verdict::shown);
+    EXPECT_EQ(cells[0].verdict, CellVerdict::shown);
     return cells[last == 256 ? 2 : 1].verdict;
   };
-  EXPECT_EQ(verdict(-1, 16, 256), Verdict::pass);
-  EXPECT_EQ(verdict(-1, 16, 64), Verdict::pass);
-  EXPECT_EQ(verdict(-2, 16, 256), Verdict::differs);
-  EXPECT_EQ(verdict(-1, 100, 256), Verdict::shown) << "one value has no power";
+  EXPECT_EQ(verdict(-1, 16, 256), CellVerdict::pass);
+  EXPECT_EQ(verdict(-1, 16, 64), CellVerdict::pass);
+  EXPECT_EQ(verdict(-2, 16, 256), CellVerdict::differs);
+  EXPECT_EQ(verdict(-1, 100, 256), CellVerdict::shown) << "one value has no power";
 }
 
 TEST_F(BudgetTables, NegativeDenominatorsAreAShareOfRows) {
@@ -126,7 +126,7 @@ TEST_F(BudgetTables, NegativeDenominatorsAreAShareOfRows) {
 class PairedRecall : public BudgetTables {
  protected:
   /// `more` and `less` differ by these gains on four heads, which differ among themselves by more.
-  Verdict verdict(std::vector<double> gains) {
+  CellVerdict verdict(std::vector<double> gains) {
     Record less = make_record("less", "restriction", {}, {});
     Record more = make_record("more", "restriction", {}, {});
     less.error = {{"row_recall", {0.1, 0.4, 0.6, 0.3}}};
@@ -148,10 +148,10 @@ class PairedRecall : public BudgetTables {
 
 TEST_F(PairedRecall, LooksAtDifferencesHeadByHead) {
   // Mean 0.02; standard error 0.0041 in pairs, and 0.1 without.
-  EXPECT_EQ(verdict({0.01, 0.02, 0.02, 0.03}), Verdict::pass);
-  EXPECT_EQ(verdict({-0.01, -0.02, -0.02, -0.03}), Verdict::differs);
+  EXPECT_EQ(verdict({0.01, 0.02, 0.02, 0.03}), CellVerdict::pass);
+  EXPECT_EQ(verdict({-0.01, -0.02, -0.02, -0.03}), CellVerdict::differs);
   // Mean 0.02, standard error 0.013.
-  EXPECT_EQ(verdict({-0.01, 0.05, 0.01, 0.03}), Verdict::differs);
+  EXPECT_EQ(verdict({-0.01, 0.05, 0.01, 0.03}), CellVerdict::differs);
 }
 
 double dot(const float* a, const float* b) {

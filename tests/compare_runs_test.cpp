@@ -49,7 +49,7 @@ std::vector<StoredRun> made_runs(Generator& random, int count, double factor = 1
   return runs;
 }
 
-const PointComparison& point_of(const Comparison& comparison, const std::string& variant) {
+const PointComparison& point_of(const SideBySide& comparison, const std::string& variant) {
   const auto found =
       std::find_if(comparison.points.begin(), comparison.points.end(),
                    [&](const PointComparison& point) { return point.variant == variant; });
@@ -57,9 +57,9 @@ const PointComparison& point_of(const Comparison& comparison, const std::string&
   return *found;
 }
 
-bool alarms(const Comparison& comparison) {
+bool alarms(const SideBySide& comparison) {
   return std::any_of(comparison.points.begin(), comparison.points.end(), [](const auto& point) {
-    return point.verdict == Verdict::slower || point.verdict == Verdict::faster;
+    return point.verdict == TimeVerdict::slower || point.verdict == TimeVerdict::faster;
   });
 }
 
@@ -77,11 +77,11 @@ TEST(CompareRuns, OneRunEachTellsWhatChanceCannot) {
   Generator random(2);
   int slower = 0;
   for (int trial = 0; trial < 50; ++trial) {
-    const Comparison comparison =
+    const SideBySide comparison =
         compare_runs(made_runs(random, 1), made_runs(random, 1, 1.5), kEffect);
-    slower += point_of(comparison, "v0").verdict == Verdict::slower;
+    slower += point_of(comparison, "v0").verdict == TimeVerdict::slower;
     for (const PointComparison& point : comparison.points) {
-      EXPECT_NE(point.verdict, Verdict::same) << "one run each cannot tell";
+      EXPECT_NE(point.verdict, TimeVerdict::same) << "one run each cannot tell";
       EXPECT_FALSE(point.adjusted_p.has_value());
     }
   }
@@ -92,9 +92,9 @@ TEST(CompareRuns, TooFewPointsTellNothing) {
   Generator random(3);
   StoredRun a = made_run(random, {}), b = made_run(random, {}, 3);
   a.records.resize(kLeastPoints);  // the anchor among them
-  const Comparison comparison = compare_runs({a}, {b}, kEffect);
+  const SideBySide comparison = compare_runs({a}, {b}, kEffect);
   EXPECT_FALSE(alarms(comparison));
-  EXPECT_EQ(point_of(comparison, "v0").verdict, Verdict::unclear);
+  EXPECT_EQ(point_of(comparison, "v0").verdict, TimeVerdict::unclear);
   EXPECT_THAT(comparison.notices, Contains(HasSubstr("points of B alone")));
 }
 
@@ -104,7 +104,7 @@ TEST(CompareRuns, OverlappingRoundsTellNothing) {
   StoredRun b = made_run(random, {0.001, 0.001}, 1.5);
   b.records[1].rounds[0].time_ns = a.records[1].rounds[0].time_ns;
   const PointComparison point = point_of(compare_runs({a}, {b}, kEffect), "v0");
-  EXPECT_EQ(point.verdict, Verdict::unclear);
+  EXPECT_EQ(point.verdict, TimeVerdict::unclear);
   EXPECT_THAT(point.why, HasSubstr("overlap"));
 }
 
@@ -112,9 +112,9 @@ TEST(CompareRuns, OfSeveralTheRunIsTheUnit) {
   Generator random(5);
   int slower = 0, false_alarms = 0;
   for (int trial = 0; trial < 100; ++trial) {
-    const Comparison changed =
+    const SideBySide changed =
         compare_runs(made_runs(random, 6), made_runs(random, 6, 1.3), kEffect);
-    slower += point_of(changed, "v0").verdict == Verdict::slower;
+    slower += point_of(changed, "v0").verdict == TimeVerdict::slower;
     false_alarms += alarms(compare_runs(made_runs(random, 6), made_runs(random, 6), kEffect));
   }
   EXPECT_GE(slower, 95);
@@ -125,7 +125,7 @@ TEST(CompareRuns, OnlyTheLastRecordOfAPointCounts) {
   Generator random(6);
   StoredRun a = made_run(random, {0, 0.001}), b = made_run(random, {0, 0.001}, 2);
   b.records.push_back(a.records[1]);
-  EXPECT_EQ(point_of(compare_runs({a}, {b}, kEffect), "v0").verdict, Verdict::unclear);
+  EXPECT_EQ(point_of(compare_runs({a}, {b}, kEffect), "v0").verdict, TimeVerdict::unclear);
 }
 
 TEST(CompareRuns, SayWhatIsNotComparable) {
@@ -134,8 +134,8 @@ TEST(CompareRuns, SayWhatIsNotComparable) {
   const auto why = [&](auto&& change) {
     StoredRun b = a;
     change(b);
-    const Comparison comparison = compare_runs({a}, {b}, kEffect);
-    EXPECT_EQ(point_of(comparison, "v3").verdict, Verdict::not_timed);
+    const SideBySide comparison = compare_runs({a}, {b}, kEffect);
+    EXPECT_EQ(point_of(comparison, "v3").verdict, TimeVerdict::not_timed);
     EXPECT_FALSE(comparison.notices.empty());
     return point_of(comparison, "v3").why;
   };
@@ -156,7 +156,7 @@ TEST(CompareRuns, PointsOfOtherThreadsAreNoPair) {
   const StoredRun a = made_run(random, {});
   StoredRun b = a;
   for (Record& record : b.records) record.threads = 2;
-  const Comparison comparison = compare_runs({a}, {b}, kEffect);
+  const SideBySide comparison = compare_runs({a}, {b}, kEffect);
   EXPECT_TRUE(comparison.points.empty());
   EXPECT_THAT(comparison.notices, Contains(HasSubstr("differ in the number of threads")));
 }
@@ -168,7 +168,7 @@ TEST(CompareRuns, ErrorsAndMemoryAreComparedWhateverTheMachine) {
   for (Record& record : b.records) record.machine = "other";
   b.records[4].error["relative_error"][2] = 0.9;
   b.records[5].scratch_bytes += 1;
-  const Comparison comparison = compare_runs({a}, {b}, kEffect);
+  const SideBySide comparison = compare_runs({a}, {b}, kEffect);
   EXPECT_EQ(comparison.regressions(), 2u);
   EXPECT_THAT(point_of(comparison, "v3").changes.at(0).text, HasSubstr("result changed"));
   EXPECT_THAT(point_of(comparison, "v4").changes.at(0).text, HasSubstr("1536 bytes, then 1537"));

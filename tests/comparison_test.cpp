@@ -49,14 +49,14 @@ double round_of(LoudMachine& machine, double effect) {
 }
 
 /// As many points of no effect, and before them one of `effect`, round by round.
-Comparison compared(LoudMachine& machine, double effect, std::size_t points, int rounds) {
+SideBySide compared(LoudMachine& machine, double effect, std::size_t points, int rounds) {
   std::vector<std::vector<double>> differences(points + 1);
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i <= points; ++i) {
       differences[i].push_back(round_of(machine, i == 0 ? effect : 0));
     }
   }
-  Comparison comparison{.names = {"a", "b"}, .smallest_effect = kEffect};
+  SideBySide comparison{.names = {"a", "b"}, .smallest_effect = kEffect};
   for (const std::vector<double>& of_point : differences) {
     comparison.points.emplace_back().test = trimmed_test(of_point);
   }
@@ -70,9 +70,9 @@ TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
     LoudMachine machine(static_cast<std::uint64_t>(rounds));
     int alarms = 0, certain = 0;
     for (int trial = 0; trial < kTrials; ++trial) {
-      const Comparison comparison = compared(machine, 0, kPoints, rounds);
+      const SideBySide comparison = compared(machine, 0, kPoints, rounds);
       alarms += std::any_of(comparison.points.begin(), comparison.points.end(), [](const auto& p) {
-        return p.verdict == Verdict::slower || p.verdict == Verdict::faster;
+        return p.verdict == TimeVerdict::slower || p.verdict == TimeVerdict::faster;
       });
       certain += std::any_of(comparison.points.begin(), comparison.points.end(),
                              [](const auto& p) { return *p.adjusted_p < kFamilyError; });
@@ -87,8 +87,8 @@ TEST(JudgedTests, TenPercentIsFoundAmongSeventyPoints) {
   LoudMachine machine(3);
   int slower = 0, faster = 0;
   for (int trial = 0; trial < 200; ++trial) {
-    slower += compared(machine, std::log(1.1), 70, 12).points[0].verdict == Verdict::slower;
-    faster += compared(machine, -std::log(1.1), 70, 12).points[0].verdict == Verdict::faster;
+    slower += compared(machine, std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::slower;
+    faster += compared(machine, -std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::faster;
   }
   EXPECT_GE(slower, 190);
   EXPECT_GE(faster, 190);
@@ -98,18 +98,18 @@ TEST(JudgedTests, WhatIsTooSmallToMatterIsNoRegression) {
   LoudMachine machine(4);
   int slower = 0;
   for (int trial = 0; trial < 200; ++trial) {
-    slower += compared(machine, std::log(1.01), 10, 12).points[0].verdict == Verdict::slower;
+    slower += compared(machine, std::log(1.01), 10, 12).points[0].verdict == TimeVerdict::slower;
   }
   EXPECT_LE(slower, 10);
 }
 
 TEST(Judged, NeedsCertaintyAndSize) {
   const double log5 = std::log(1.05), log2 = std::log(1.02);
-  EXPECT_EQ(judged({log5, log5 - 0.01, log5 + 0.01}, 0.01, kEffect), Verdict::slower);
-  EXPECT_EQ(judged({-log5, -log5 - 0.01, -log5 + 0.01}, 0.01, kEffect), Verdict::faster);
-  EXPECT_EQ(judged({log5, log5 - 0.1, log5 + 0.1}, 0.2, kEffect), Verdict::unclear);
-  EXPECT_EQ(judged({log2, log2 - 0.005, log2 + 0.005}, 0.01, kEffect), Verdict::same);
-  EXPECT_EQ(judged({log2, log2 - 0.015, log2 + 0.015}, 0.01, kEffect), Verdict::unclear);
+  EXPECT_EQ(judged({log5, log5 - 0.01, log5 + 0.01}, 0.01, kEffect), TimeVerdict::slower);
+  EXPECT_EQ(judged({-log5, -log5 - 0.01, -log5 + 0.01}, 0.01, kEffect), TimeVerdict::faster);
+  EXPECT_EQ(judged({log5, log5 - 0.1, log5 + 0.1}, 0.2, kEffect), TimeVerdict::unclear);
+  EXPECT_EQ(judged({log2, log2 - 0.005, log2 + 0.005}, 0.01, kEffect), TimeVerdict::same);
+  EXPECT_EQ(judged({log2, log2 - 0.015, log2 + 0.015}, 0.01, kEffect), TimeVerdict::unclear);
 }
 
 PointFigures figures(const std::string& target, std::vector<double> error) {
@@ -195,7 +195,7 @@ TEST(FiguresFromJson, NameWhatIsMissing) {
 }
 
 TEST(ComparisonText, SaysWhichPointsRegressed) {
-  Comparison comparison{.names = {"old", "new\x1b[31m"}, .smallest_effect = kEffect};
+  SideBySide comparison{.names = {"old", "new\x1b[31m"}, .smallest_effect = kEffect};
   PointComparison slow{.group = "gaussian, n = 512", .variant = "local(radius=4)"};
   slow.figures = {figures("restriction", {0.2}), figures("restriction", {0.2})};
   slow.times = {std::vector<double>{1e6, 1e6}, std::vector<double>{2e6, 2e6}};

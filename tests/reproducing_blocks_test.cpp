@@ -112,7 +112,7 @@ TEST_F(ReproducingBlocks, RatiosOfSpeedUpsAreNotTurnedOver) {
        {"mode", "block"},
        {"rules", {{{"kind", "ratio"}, {"over", "Alone"}, {"least", 1.99}, {"most", 2.01}}}}}};
   const auto cells = judged(table_json(rows, {{{"name", "speed"}}})).panels[0].cells;
-  EXPECT_EQ(cells[1][0].verdict, Verdict::pass) << "4 times alone, 2 times in a block";
+  EXPECT_EQ(cells[1][0].verdict, CellVerdict::pass) << "4 times alone, 2 times in a block";
 }
 
 TEST_F(ReproducingBlocks, WorkRatioAsksForAShareOfWhatLessWorkPromises) {
@@ -129,9 +129,9 @@ TEST_F(ReproducingBlocks, WorkRatioAsksForAShareOfWhatLessWorkPromises) {
     const auto cells = judged(table_json(rows, kColumns)).panels[0].cells;
     return std::vector{cells[1][0].verdict, cells[1][1].verdict};
   };
-  EXPECT_THAT(verdicts(0.51), ElementsAre(Verdict::differs, Verdict::differs));
-  EXPECT_THAT(verdicts(0.49), ElementsAre(Verdict::pass, Verdict::differs));
-  EXPECT_THAT(verdicts(0.25), ElementsAre(Verdict::pass, Verdict::pass));
+  EXPECT_THAT(verdicts(0.51), ElementsAre(CellVerdict::differs, CellVerdict::differs));
+  EXPECT_THAT(verdicts(0.49), ElementsAre(CellVerdict::pass, CellVerdict::differs));
+  EXPECT_THAT(verdicts(0.25), ElementsAre(CellVerdict::pass, CellVerdict::pass));
 }
 
 TEST_F(ReproducingBlocks, ComputedCellsAreJudgedAndSaySo) {
@@ -154,9 +154,9 @@ TEST_F(ReproducingBlocks, ComputedCellsAreJudgedAndSaySo) {
   const auto& cells = table.panels[0].cells;
   EXPECT_EQ(cells[0][0].measured, 4);
   EXPECT_TRUE(cells[0][0].computed);
-  EXPECT_EQ(cells[0][0].verdict, Verdict::pass);
-  EXPECT_EQ(cells[0][1].verdict, Verdict::differs) << "32 is not within 1 % of 30";
-  EXPECT_EQ(cells[0][2].verdict, Verdict::not_measured);
+  EXPECT_EQ(cells[0][0].verdict, CellVerdict::pass);
+  EXPECT_EQ(cells[0][1].verdict, CellVerdict::differs) << "32 is not within 1 % of 30";
+  EXPECT_EQ(cells[0][2].verdict, CellVerdict::not_measured);
   EXPECT_EQ(cells[1][0].why_not, "does not fit");
   EXPECT_EQ(table.counts().not_measured, 3);
   const std::string text = text_of(sections(table));

@@ -132,7 +132,8 @@ TEST_F(Reproducing, SlopeAsksEachStepOfTheLaw) {
 }
 
 TEST_F(Reproducing, LawJudgesFittedExponents) {
-  for (const auto& [law, verdict] : {std::pair("n^2", Verdict::pass), {"n", Verdict::differs}}) {
+  for (const auto& [law, verdict] :
+       {std::pair("n^2", CellVerdict::pass), {"n", CellVerdict::differs}}) {
     Json json = table_json();
     Json& panel = json["panels"][0];
     panel["columns"] = {{{"name", "power"}, {"exponent_in", "length"}}};
@@ -162,7 +163,7 @@ TEST_F(Reproducing, ExponentsInTheWidthTakeRecordsOfOneLength) {
   panel["rows"] = {{{"name", "Local"},
                     {"variant", "local"},
                     {"rules", {{{"kind", "law"}, {"law", "n*dim^2"}, {"within", 0.01}}}}}};
-  EXPECT_EQ(judged(json, records).panels[0].cells[0][0].verdict, Verdict::pass);
+  EXPECT_EQ(judged(json, records).panels[0].cells[0][0].verdict, CellVerdict::pass);
 }
 
 TEST_F(Reproducing, CrossoverIsJudgedAtItsLength) {
@@ -301,7 +302,7 @@ TEST_F(Reproducing, ACellThatMeansSeveralPointsIsAMistake) {
   EXPECT_THROW(judged(table_json(), records), Error);
   Json json = table_json();
   json["panels"][0]["causal"] = false;
-  EXPECT_EQ(judged(json, records).panels[0].cells[0][0].verdict, Verdict::shown);
+  EXPECT_EQ(judged(json, records).panels[0].cells[0][0].verdict, CellVerdict::shown);
 }
 
 TEST_F(Reproducing, MistakesNameFileAndKey) {

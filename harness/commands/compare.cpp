@@ -45,7 +45,7 @@ void add_plugins(const ParsedOptions& options, const char* option, Build& build)
   for (const OptionValue& value : given->second) build.plugins.push_back(value.text);
 }
 
-Comparison compare_programs(const ParsedOptions& options) {
+SideBySide compare_programs(const ParsedOptions& options) {
   const std::vector<std::string>& words = options.positional;
   if (words.size() < 2 || words.size() > 3) {
     throw Error("compare: usage: subquad compare --builds A B [EXPERIMENT.cfg] [options]");
@@ -71,7 +71,7 @@ StoredRun stored_run(const std::string& word) {
   return run;
 }
 
-Comparison compare_stored(const ParsedOptions& options) {
+SideBySide compare_stored(const ParsedOptions& options) {
   for (const auto& [name, values] : options.values) {
     if (name != "with" && name != "format" && name != "smallest-effect" && name != "plugin") {
       throw Error("compare: --" + name + " is for --builds, not for stored runs");
@@ -94,7 +94,7 @@ Comparison compare_stored(const ParsedOptions& options) {
   std::vector<StoredRun> a, b;
   for (const std::string& word : words_a) a.push_back(stored_run(word));
   for (const std::string& word : words_b) b.push_back(stored_run(word));
-  Comparison comparison = compare_runs(a, b, smallest_effect_of(options));
+  SideBySide comparison = compare_runs(a, b, smallest_effect_of(options));
   if (comparison.points.empty()) {
     throw Error(fmt::format("compare: the runs have no point in common: {}",
                             fmt::join(comparison.notices, " ")));
@@ -104,7 +104,7 @@ Comparison compare_stored(const ParsedOptions& options) {
 
 int run_compare(const ParsedOptions& options) {
   const bool json = chosen_format(options, {"text", "json"}) == "json";
-  const Comparison comparison =
+  const SideBySide comparison =
       options.has("builds") ? compare_programs(options) : compare_stored(options);
   if (comparison.interrupted) {
     fmt::print(stderr, "Interrupted: nothing can be said of rounds that are not whole.\n");

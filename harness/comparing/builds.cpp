@@ -298,9 +298,9 @@ std::vector<bool> rounds_with_b_first(int rounds, std::size_t point) {
   return b_first;
 }
 
-Comparison compare_builds(const Experiment& experiment, const std::array<Build, 2>& builds,
+SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 2>& builds,
                           int rounds, double smallest_effect, Progress& progress) {
-  Comparison comparison{.names = {builds[0].name, builds[1].name},
+  SideBySide comparison{.names = {builds[0].name, builds[1].name},
                         .smallest_effect = smallest_effect};
   BuildRounds trial(experiment, builds, rounds);
   std::vector<Point>& points = trial.points();

@@ -28,7 +28,7 @@ inline constexpr int kLeastRounds = 10, kUsualRounds = 12;
 /// a point has a process of each build, new in every round, and these take turns. Only the
 /// `measure` command and fields that both builds' records have are used. docs/compare.md says why.
 /// Throws Error for a build that does not answer as such, or whose file changes meanwhile.
-Comparison compare_builds(const Experiment& experiment, const std::array<Build, 2>& builds,
+SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 2>& builds,
                           int rounds, double smallest_effect, Progress& progress);
 
 /// In which of so many rounds side B goes first: half of them, drawn anew for every point.

@@ -5,43 +5,43 @@
 
 namespace subquad {
 
-const char* to_string(Verdict verdict) {
+const char* to_string(TimeVerdict verdict) {
   switch (verdict) {
-    case Verdict::faster:
+    case TimeVerdict::faster:
       return "faster";
-    case Verdict::slower:
+    case TimeVerdict::slower:
       return "slower";
-    case Verdict::same:
+    case TimeVerdict::same:
       return "same";
-    case Verdict::unclear:
+    case TimeVerdict::unclear:
       return "cannot tell";
-    case Verdict::not_timed:
+    case TimeVerdict::not_timed:
       break;
   }
   return "not timed";
 }
 
 bool PointComparison::regressed() const {
-  return verdict == Verdict::slower ||
+  return verdict == TimeVerdict::slower ||
          std::any_of(changes.begin(), changes.end(),
                      [](const Change& change) { return change.worse; });
 }
 
-std::size_t Comparison::regressions() const {
+std::size_t SideBySide::regressions() const {
   return static_cast<std::size_t>(
       std::count_if(points.begin(), points.end(),
                     [](const PointComparison& point) { return point.regressed(); }));
 }
 
-Verdict judged(const MeanTest& test, double adjusted_p, double smallest_effect) {
+TimeVerdict judged(const MeanTest& test, double adjusted_p, double smallest_effect) {
   const double limit = std::log1p(smallest_effect);
   if (adjusted_p < kFamilyError && std::abs(test.mean) >= limit) {
-    return test.mean > 0 ? Verdict::slower : Verdict::faster;
+    return test.mean > 0 ? TimeVerdict::slower : TimeVerdict::faster;
   }
-  return test.low > -limit && test.high < limit ? Verdict::same : Verdict::unclear;
+  return test.low > -limit && test.high < limit ? TimeVerdict::same : TimeVerdict::unclear;
 }
 
-void judge_tests(Comparison& comparison) {
+void judge_tests(SideBySide& comparison) {
   std::vector<PointComparison*> tested;
   std::vector<double> p;
   for (PointComparison& point : comparison.points) {

@@ -11,8 +11,8 @@
 namespace subquad {
 
 /// What is said of the time of one point.
-enum class Verdict { faster, slower, same, unclear, not_timed };
-const char* to_string(Verdict verdict);
+enum class TimeVerdict { faster, slower, same, unclear, not_timed };
+const char* to_string(TimeVerdict verdict);
 
 /// Of all tests of a comparison together: how often it may call anything different that is not.
 inline constexpr double kFamilyError = 0.05;
@@ -26,7 +26,7 @@ struct PointComparison {
   std::array<std::vector<double>, 2> times;
   std::optional<MeanTest> test;      ///< of log(B / A)
   std::optional<double> adjusted_p;  ///< of all points together; none where no test can be made
-  Verdict verdict = Verdict::not_timed;
+  TimeVerdict verdict = TimeVerdict::not_timed;
   std::string why;  ///< it is so: of `not_timed`, and of some that are unclear
   std::vector<Change> changes;
 
@@ -34,7 +34,7 @@ struct PointComparison {
 };
 
 /// Two builds or two sets of runs.
-struct Comparison {
+struct SideBySide {
   std::array<std::string, 2> names;
   bool over_anchor = false;    ///< times are ratios to the anchor's
   double smallest_effect = 0;  ///< that matters, as 0.03
@@ -47,12 +47,12 @@ struct Comparison {
 
 /// From interval and adjusted p: `slower` or `faster` where the difference is certain and by its
 /// estimate at least `smallest_effect`; `same` where the interval is within that.
-Verdict judged(const MeanTest& test, double adjusted_p, double smallest_effect);
+TimeVerdict judged(const MeanTest& test, double adjusted_p, double smallest_effect);
 
 /// Adjusts the p values of all points that have a test, for one another, and judges them.
-void judge_tests(Comparison& comparison);
+void judge_tests(SideBySide& comparison);
 
-std::string comparison_text(const Comparison& comparison);
-std::string comparison_json(const Comparison& comparison);
+std::string comparison_text(const SideBySide& comparison);
+std::string comparison_json(const SideBySide& comparison);
 
 }  // namespace subquad

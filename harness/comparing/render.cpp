@@ -19,7 +19,7 @@ using Json = nlohmann::ordered_json;
 
 std::string percent(double share) { return significant(100 * share) + " %"; }
 
-std::string time_cell(const Comparison& comparison, const std::vector<double>& times) {
+std::string time_cell(const SideBySide& comparison, const std::vector<double>& times) {
   if (times.empty()) return kNoFigure;
   const double middle = median(times);
   return comparison.over_anchor ? significant(middle) : human_time(middle);
@@ -30,8 +30,8 @@ std::string error_cell(const std::optional<PointFigures>& figures) {
   return significant(median(figures->error), 2);
 }
 
-std::string verdict_cell(const PointComparison& point, const Comparison& comparison) {
-  if (point.verdict != Verdict::same) return to_string(point.verdict);
+std::string verdict_cell(const PointComparison& point, const SideBySide& comparison) {
+  if (point.verdict != TimeVerdict::same) return to_string(point.verdict);
   return fmt::format("same within {}", percent(comparison.smallest_effect));
 }
 
@@ -41,7 +41,7 @@ std::string ratio_cell(const PointComparison& point) {
                      std::exp(point.test->low), std::exp(point.test->high));
 }
 
-Grid::Line line_of(const PointComparison& point, const Comparison& comparison,
+Grid::Line line_of(const PointComparison& point, const SideBySide& comparison,
                    std::vector<std::string>& notes) {
   Grid::Line line;
   line.name = shown(point.variant);
@@ -64,7 +64,7 @@ Grid::Line line_of(const PointComparison& point, const Comparison& comparison,
   return line;
 }
 
-std::vector<std::string> groups_of(const Comparison& comparison) {
+std::vector<std::string> groups_of(const SideBySide& comparison) {
   std::vector<std::string> groups;
   for (const PointComparison& point : comparison.points) {
     if (std::find(groups.begin(), groups.end(), point.group) == groups.end()) {
@@ -74,7 +74,7 @@ std::vector<std::string> groups_of(const Comparison& comparison) {
   return groups;
 }
 
-Grid grid_of(const Comparison& comparison, const std::string& group) {
+Grid grid_of(const SideBySide& comparison, const std::string& group) {
   Grid grid;
   grid.title = shown(group);
   const std::string unit = comparison.over_anchor ? "time / anchor" : "time";
@@ -94,23 +94,23 @@ Grid grid_of(const Comparison& comparison, const std::string& group) {
   return grid;
 }
 
-std::string summary_of(const Comparison& comparison) {
+std::string summary_of(const SideBySide& comparison) {
   const auto count = [&](auto&& counts) {
     return std::count_if(comparison.points.begin(), comparison.points.end(), counts);
   };
-  const auto with = [&](Verdict verdict) {
+  const auto with = [&](TimeVerdict verdict) {
     return count([=](const PointComparison& point) { return point.verdict == verdict; });
   };
   const auto changed = count([](const PointComparison& point) { return !point.changes.empty(); });
   return fmt::format(
       "{} compared: {} slower, {} faster, {} the same within {}, {} that cannot be told, {} not "
       "timed; {} with other figures. Regressions (!): {}.",
-      counted(comparison.points.size(), "point"), with(Verdict::slower), with(Verdict::faster),
-      with(Verdict::same), percent(comparison.smallest_effect), with(Verdict::unclear),
-      with(Verdict::not_timed), changed, comparison.regressions());
+      counted(comparison.points.size(), "point"), with(TimeVerdict::slower),
+      with(TimeVerdict::faster), with(TimeVerdict::same), percent(comparison.smallest_effect),
+      with(TimeVerdict::unclear), with(TimeVerdict::not_timed), changed, comparison.regressions());
 }
 
-std::vector<std::string> notices_of(const Comparison& comparison) {
+std::vector<std::string> notices_of(const SideBySide& comparison) {
   std::vector<std::string> notices = {"A: " + shown(comparison.names[0]),
                                       "B: " + shown(comparison.names[1])};
   for (const std::string& notice : comparison.notices) notices.push_back(shown(notice));
@@ -160,7 +160,7 @@ Json to_json(const PointComparison& point) {
 
 }  // namespace
 
-std::string comparison_text(const Comparison& comparison) {
+std::string comparison_text(const SideBySide& comparison) {
   Section section;
   for (const std::string& group : groups_of(comparison)) {
     section.grids.push_back(grid_of(comparison, group));
@@ -173,7 +173,7 @@ std::string comparison_text(const Comparison& comparison) {
   return render_text(notices_of(comparison), {section});
 }
 
-std::string comparison_json(const Comparison& comparison) {
+std::string comparison_json(const SideBySide& comparison) {
   Json points = Json::array();
   for (const PointComparison& point : comparison.points) points.push_back(to_json(point));
   const Json json = {{"a", comparison.names[0]},

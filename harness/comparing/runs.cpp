@@ -176,7 +176,7 @@ PointComparison blank_comparison(const Records& of_a, const Records& of_b) {
   return point;
 }
 
-void bracket(Comparison& comparison, const std::vector<bool>& apart) {
+void bracket(SideBySide& comparison, const std::vector<bool>& apart) {
   std::vector<double> log_ratios;
   for (const PointComparison& point : comparison.points) {
     if (point.test) log_ratios.push_back(point.test->mean);
@@ -186,7 +186,7 @@ void bracket(Comparison& comparison, const std::vector<bool>& apart) {
     PointComparison& point = comparison.points[i];
     if (!point.test) continue;
     const double ratio = point.test->mean;
-    point.verdict = Verdict::unclear;
+    point.verdict = TimeVerdict::unclear;
     if (!limit) {
       point.test.reset();
       point.why = "too few points to see what runs differ in by luck";
@@ -197,13 +197,13 @@ void bracket(Comparison& comparison, const std::vector<bool>& apart) {
     if (!apart[i]) {
       point.why = "single rounds of the two overlap";
     } else {
-      point.verdict = ratio > 0 ? Verdict::slower : Verdict::faster;
+      point.verdict = ratio > 0 ? TimeVerdict::slower : TimeVerdict::faster;
     }
   }
 }
 
 /// Points that one side alone has.
-void add_unpaired(const Runs& side, const Runs& other, const char* name, Comparison& comparison) {
+void add_unpaired(const Runs& side, const Runs& other, const char* name, SideBySide& comparison) {
   std::size_t count = 0, by_threads = 0;
   std::string example;
   for (const PointId& id : side.order()) {
@@ -263,10 +263,10 @@ std::optional<double> chance_limit(const std::vector<double>& log_ratios) {
   return scale * boost::math::quantile(t, 1 - kFamilyError / count / 2);
 }
 
-Comparison compare_runs(const std::vector<StoredRun>& runs_a, const std::vector<StoredRun>& runs_b,
+SideBySide compare_runs(const std::vector<StoredRun>& runs_a, const std::vector<StoredRun>& runs_b,
                         double smallest_effect) {
   const Runs a(runs_a), b(runs_b);
-  Comparison comparison{
+  SideBySide comparison{
       .names = {a.names(), b.names()}, .over_anchor = true, .smallest_effect = smallest_effect};
   const bool tested = std::min(a.runs(), b.runs()) >= kLeastRuns;
   std::vector<bool> apart;

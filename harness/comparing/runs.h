@@ -30,7 +30,7 @@ inline constexpr std::size_t kLeastPoints = 8;
 /// memory. With `kLeastRuns` on each side the run is the unit of a test; otherwise a time is called
 /// different only beyond what `chance_limit` allows and where the ranges of all rounds lie apart,
 /// and never the same. docs/compare.md has the reasons.
-Comparison compare_runs(const std::vector<StoredRun>& a, const std::vector<StoredRun>& b,
+SideBySide compare_runs(const std::vector<StoredRun>& a, const std::vector<StoredRun>& b,
                         double smallest_effect);
 
 /// What a log-ratio of one point may come to by chance where those of all points are `log_ratios`:

@@ -72,11 +72,11 @@ JudgedCell judge_cell(const CellView& cell) {
     return judged;
   }
   if (judged.rules.empty()) {
-    judged.verdict = Verdict::shown;
+    judged.verdict = CellVerdict::shown;
     return judged;
   }
   const bool passes = std::all_of(judged.rules.begin(), judged.rules.end(), holds);
-  judged.verdict = passes ? Verdict::pass : Verdict::differs;
+  judged.verdict = passes ? CellVerdict::pass : CellVerdict::differs;
   if (!passes) add_reasons(cell, judged);
   return judged;
 }
@@ -108,17 +108,17 @@ JudgedPanel judge_panel(const PublishedTable& table, const Panel& panel,
 void count(const JudgedCell& cell, const PublishedValue& published, JudgedTable::Counts& counts) {
   counts.formulas += static_cast<int>(!cell.formulas.empty());
   counts.formulas_right += static_cast<int>(!cell.formulas.empty() && cell.formulas_hold());
-  const bool judged = cell.verdict == Verdict::pass || cell.verdict == Verdict::differs;
+  const bool judged = cell.verdict == CellVerdict::pass || cell.verdict == CellVerdict::differs;
   counts.judged += static_cast<int>(judged);
-  counts.passed += static_cast<int>(cell.verdict == Verdict::pass);
+  counts.passed += static_cast<int>(cell.verdict == CellVerdict::pass);
   counts.not_measured += static_cast<int>(!cell.why_not.empty() && !published.text.empty());
   counts.differ_without_reason +=
-      static_cast<int>(cell.verdict == Verdict::differs && cell.reasons.empty());
+      static_cast<int>(cell.verdict == CellVerdict::differs && cell.reasons.empty());
 }
 
 }  // namespace
 
-const char* to_string(Verdict verdict) {
+const char* to_string(CellVerdict verdict) {
   static constexpr std::array kNames = {"pass", "differs", "shown", "not measured"};
   return kNames.at(static_cast<std::size_t>(verdict));
 }

@@ -16,20 +16,20 @@ struct RuleOutcome {
 };
 
 /// What became of what was measured for a cell.
-enum class Verdict {
+enum class CellVerdict {
   pass,
   differs,
   shown,  ///< measured, and no rule judges it
   not_measured
 };
-const char* to_string(Verdict verdict);
+const char* to_string(CellVerdict verdict);
 
 struct JudgedCell {
   std::optional<double> measured;  ///< in base units
   std::string unit;                ///< of `measured`, as shown
   double unit_size = 1;
   bool computed = false;  ///< by a formula, not measured
-  Verdict verdict = Verdict::not_measured;
+  CellVerdict verdict = CellVerdict::not_measured;
   std::string why_not;  ///< why it was not measured, where it should have been
   std::vector<RuleOutcome> formulas, rules;
   std::vector<std::string> reasons;  ///< known ones, where it differs

@@ -46,9 +46,9 @@ std::string formula_text(const JudgedCell& cell) {
 
 std::string verdict_text(const JudgedCell& cell) {
   switch (cell.verdict) {
-    case Verdict::shown:
+    case CellVerdict::shown:
       return "shown";
-    case Verdict::not_measured:
+    case CellVerdict::not_measured:
       return "";
     default:
       return to_string(cell.verdict);
