@@ -8,6 +8,7 @@
 #include <cmath>
 #include <set>
 
+#include "inputs/text.h"
 #include "subquad/eigen.h"
 #include "subquad/error.h"
 
@@ -72,7 +73,9 @@ std::string error_of(std::string_view expression, const InputRequest& request = 
 std::vector<std::string> generator_names() {
   std::vector<std::string> names;
   for (const InputInfo& info : input_infos()) {
-    if (info.name != "file") names.push_back(info.name);
+    if (info.name != "file" && !gives_text(parse_expression(info.name))) {
+      names.push_back(info.name);
+    }
   }
   return names;
 }
