@@ -36,7 +36,9 @@ def kept_figures(source):
         for name, figure in re.findall(r"results/recorded/(\w+)/figures/(\w+\.png)",
                                        page.read_text(encoding="utf-8")):
             kept.setdefault(source / "results" / "recorded" / name, set()).add(figure)
-    return kept
+    # What a model judged has trials, no points, and a figure of its own.
+    return {folder: names for folder, names in kept.items()
+            if not (folder / "trials.jsonl").exists()}
 
 
 def draw_run(run_folder, out):

@@ -40,8 +40,8 @@ class Browser:
         self._from, to_us = os.pipe()
         # The browser reads from file 3 and writes to file 4, wherever our ends happen to be.
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec 7<&{from_us} 8>&{to_us}; exec 3<&7 4>&8 7<&- 8>&-; exec "$@"', "sh",
-             CHROMIUM, *OPTIONS, f"--user-data-dir={self._folder}/profile",
+            ["/bin/bash", "-c", f'exec {{in}}<&{from_us} {{out}}>&{to_us}; exec 3<&$in 4>&$out '
+             '{in}<&- {out}>&-; exec "$@"', "bash", CHROMIUM, *OPTIONS, f"--user-data-dir={self._folder}/profile",
              f"--window-size={width},{height}", "about:blank"],
             pass_fds=(from_us, to_us), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, env=os.environ | {"HOME": self._folder})

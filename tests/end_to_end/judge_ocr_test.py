@@ -85,7 +85,7 @@ class RecordedResult(unittest.TestCase):
             drawn = script("quality_vs_error.py", RECORDED, "--out", folder)
             self.assertEqual(drawn.returncode, 0, drawn.stderr)
             self.assertEqual(sorted(os.listdir(folder)),
-                             ["quality_vs_error.png", "quality_vs_error.svg"])
+                             ["quality_vs_error.pdf", "quality_vs_error.png", "quality_vs_error.svg"])
             svg = pathlib.Path(folder, "quality_vs_error.svg").read_text()
         for variant in {trial["variant"] for trial in recorded_trials() if trial["status"] == "ok"}:
             self.assertIn(variant, svg)
