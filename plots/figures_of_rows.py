@@ -66,6 +66,16 @@ def exponent(estimate, digits, form):
     return f"{value:.2f}" + (f" ± {margin:.2f}" if margin is not None and form == "±" else "")
 
 
+def decimals(sign):
+    """A writer with so many decimals, however large the number."""
+    def write(estimate, digits, form):
+        def text(value):
+            return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0.0: no "-0.000"
+        bounded = f" [{text(estimate['low'])}, {text(estimate['high'])}]" if form == "[]" else ""
+        return text(estimate["median"]) + bounded
+    return write
+
+
 def count(estimate, digits, form):
     return f"{estimate['median']:g}"
 
@@ -118,6 +128,15 @@ def roofline(name):
     return lambda entry: as_estimate((entry["row"]["roofline"] or {}).get(name))
 
 
+def quality(name, beyond_anchor=False):
+    """Of what a trained model made of it: the mean over windows, and their range."""
+    def read(entry):
+        found = (entry["row"].get("quality") or {}).get(name)
+        found = found and (found["beyond_anchor"] if beyond_anchor else found)
+        return found and {"median": found["mean"], "low": found["low"], "high": found["high"]}
+    return read
+
+
 def attention(name):
     return lambda entry: as_estimate((entry["table"]["attention"] or {}).get(name))
 
@@ -142,6 +161,7 @@ def flatness(entry):
 
 # name: (what it reads of an entry, how it writes it, significant digits)
 FIGURES = {
+    "target": (lambda entry: entry["row"]["target"], plain_text, 0),
     "time": (time_of, in_units(TIMES), 3),
     "speed_up": (field("speed_up"), plain, 3),
     "efficiency": (field("efficiency"), percent, 2),
@@ -154,6 +174,9 @@ FIGURES = {
     "target_error": (field("target_relative_error"), plain, 2),
     "dropped_mass": (dropped_mass, plain, 2),
     "negative_share": (negative_share, percent, 2),
+    "bits_per_character": (quality("bits_per_character"), decimals(""), 3),
+    "bits_beyond_anchor": (quality("bits_per_character", True), decimals("+"), 3),
+    "guessed": (quality("guessed"), decimals(""), 3),
     "share_of_peak": (roofline("useful_share_of_peak"), percent, 2),
     "share_of_attainable": (roofline("share_of_attainable"), percent, 2),
     "effective_rank": (attention("effective_rank"), plain, 2),

@@ -12,7 +12,9 @@ import budgets
 import figures_of_rows as figures
 
 Mistake = figures.Mistake
-ROW_KEYS = ("variant", "family", "input", "length", "causal", "threads")
+# What stands around attention, of blocks and models.
+AROUND = ("feed_forward", "feed_forward_chunk", "replaced")
+ROW_KEYS = ("variant", "family", "input", "length", "causal", "threads", *AROUND)
 
 
 class Reports:
@@ -32,11 +34,11 @@ class Reports:
 
 
 SETTING = ("machine", "input", "dim", "value_dim", "causal", "scale", "batch", "heads", "key_heads",
-           "threads", "direction")
+           "threads", "direction", "model", *AROUND)
 
 
 def setting_of(part):
-    return tuple(part[key] for key in SETTING)
+    return tuple(part.get(key) for key in SETTING)
 
 
 def entries_of(report):
@@ -51,7 +53,8 @@ def entries_of(report):
                 "table": table, "row": row, "trend": trends.get((setting_of(table), row["variant"])),
                 "variant": row["variant"], "family": family, "budget": budget, "head": None,
                 "input": table["input"], "length": table["keys"], "causal": table["causal"],
-                "threads": table["threads"], "direction": table["direction"]})
+                "threads": table["threads"], "direction": table["direction"],
+                **{key: table.get(key) for key in AROUND}})
     for entry in entries:
         entry["times"] = [figures.time_of(other) for other in entries
                           if other["variant"] == entry["variant"]

@@ -58,6 +58,21 @@ class Tables(unittest.TestCase):
         self.assertEqual(text, "| `local(radius=4)` | 1.50 µs [1.35, 1.65] / 0.25 [0.10, 0.50] | "
                          "0.25 ± 0.01 | 0.250 | 2.00 KiB | 0.40 |")
 
+    def test_what_a_model_made_of_it_by_the_layers_that_were_replaced(self):
+        def judged(bits, beyond):
+            return row("mean", quality={"bits_per_character": {
+                "mean": bits, "low": bits - 0.25, "high": bits + 0.25,
+                "beyond_anchor": {"mean": beyond, "low": -0.00004, "high": beyond}}})
+        report = {"scaling": [], "tables": [
+            table_of([judged(1.5, -0.00004), row("dense")], direction="model", replaced="all"),
+            table_of([judged(1.75, 0.25)], direction="model", replaced="0+2")]}
+        text = markdown(["without = dense", "column = {replaced} ; target / bits_per_character[]",
+                         "column = b ; bits_beyond_anchor[] ; replaced=all",
+                         "column = c ; bits_beyond_anchor@1 ; replaced=0+2"], report)
+        self.assertEqual(text[0], "|  | 0+2 | all | b | c |")
+        self.assertEqual(text[-1], "| `mean` | restriction / 1.750 [1.500, 2.000] | restriction / 1.500 "
+                         "[1.250, 1.750] | +0.000 [+0.000, +0.000] | +0.2 |")
+
     def test_an_ending_stands_once_and_what_ended_so_everywhere_not_at_all(self):
         report = {"scaling": [], "tables": [
             table_of([row("a", 1e3), row("b", status="refused")], causal=True),
