@@ -24,6 +24,9 @@ export const columns = [
   { key: 'keys', label: 'n', show: count, value: (row) => row.table.keys },
   { key: 'mask', label: 'mask', text: true, value: (row) => maskOf(row.table) },
   { key: 'mode', label: 'mode', text: true, value: (row) => row.table.direction },
+  { key: 'feed_forward', label: 'feed-forward', show: count, value: (row) => row.table.feed_forward ?? 0 },
+  { key: 'feed_forward_chunk', label: 'its chunks', show: count, value: (row) => row.table.feed_forward_chunk ?? 0 },
+  { key: 'replaced', label: 'layers replaced', text: true, value: (row) => row.table.replaced ?? '' },
   { key: 'threads', label: 'threads', show: count, value: (row) => row.table.threads },
   { key: 'status', label: 'status', text: true, value: (row) => row.status.replaceAll('_', ' ') },
   { key: 'time_ns', label: 'time', show: time, axis: 'time', better: 'less', ...estimate((row) => row.time) },
@@ -43,6 +46,10 @@ export const columns = [
     better: 'less', ...estimate((row) => row.relative_error) },
   { key: 'relative_error_deviation', label: 'its standard error', show: significant, extra: true,
     value: (row) => row.relative_error_deviation },
+  { key: 'bits_per_character', label: 'bits per character', show: (value) => significant(value, 4),
+    axis: 'bits per character', better: 'less', value: (row) => row.quality?.bits_per_character?.mean ?? null,
+    low: (row) => row.quality?.bits_per_character?.low ?? null,
+    high: (row) => row.quality?.bits_per_character?.high ?? null },
   { key: 'target_relative_error', label: 'error against own target', show: significant,
     axis: 'relative error against own target', better: 'less', ...estimate((row) => row.target_relative_error) },
   { key: 'dropped_mass', label: 'dropped mass', show: mass, axis: 'dropped mass', better: 'less',
@@ -72,7 +79,8 @@ export function shownInterval(column, row) {
 
 /** Columns that tell the given rows apart, or that hold a figure of one of them. */
 export function columnsFor(rows, all = false) {
-  const varying = new Set(['input', 'keys', 'mask', 'mode', 'threads', 'status']);
+  const varying = new Set(['input', 'keys', 'mask', 'mode', 'feed_forward', 'feed_forward_chunk', 'replaced', 'threads',
+    'status']);
   return columns.filter((column) => {
     if (column.extra && !all) return false;
     const values = new Set(rows.map(column.value));

@@ -20,10 +20,20 @@ export const maskOf = (table) => (table.causal ? 'causal' : 'full');
 /** "1 thread", "8 heads". */
 export const counted = (number, word) => `${number} ${word}${number === 1 ? '' : 's'}`;
 
+/** What stands around attention, in words; nothing where nothing does. */
+function aroundOf(table) {
+  const words = [];
+  if (table.feed_forward) words.push(`feed-forward ${table.feed_forward}`);
+  if (table.feed_forward_chunk) words.push(`in chunks of ${table.feed_forward_chunk}`);
+  if (table.model) words.push(`layers replaced: ${table.replaced}`);
+  return words;
+}
+
 /** What the tables of one series share, in words. */
 export function settingOf(table) {
   const words = [table.input, maskOf(table) === 'causal' ? 'causal' : 'not causal'];
   if (table.direction !== 'forward') words.push(table.direction);
+  words.push(...aroundOf(table));
   words.push(counted(table.threads, 'thread'));
   return words.join(', ');
 }

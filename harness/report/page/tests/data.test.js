@@ -40,6 +40,10 @@ test('words of a shape', () => {
   const table = tableOf({ key_heads: 1, value_dim: 32, queries: 1, threads: 2, direction: 'decode' });
   assert.equal(shapeOf(table), 'batch 1, 2 heads, 1 key head, dim 64, value dim 32, 1 query');
   assert.equal(settingOf(table), 'gaussian, not causal, decode, 2 threads');
+  const block = tableOf({ direction: 'block', feed_forward: 256, feed_forward_chunk: 64 });
+  assert.equal(settingOf(block), 'gaussian, not causal, block, feed-forward 256, in chunks of 64, 1 thread');
+  const model = tableOf({ input: 'text', causal: true, direction: 'model', feed_forward: 256, model: 'folder', replaced: '0+2' });
+  assert.equal(settingOf(model), 'text, causal, model, feed-forward 256, layers replaced: 0+2, 1 thread');
 });
 
 test('what a control does as well at several lengths stands once', () => {
