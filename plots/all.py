@@ -31,9 +31,9 @@ def draw(frame, out, _=None):
         figures += [time_vs_length, error_vs_time, crossover_brackets, frontier_vs_length]
     # What is not about time or budgets is about errors alone.
     if not len(timed):
-        figures += [error_vs_length]
+        figures += [error_vs_length, error_distribution]
         if not any(error_vs_budget.has_budgets(rows) for _, _, rows in common.figure_groups(frame)):
-            figures += [error_by_head, error_distribution]
+            figures += [error_by_head]
     if "decode" in timed:
         figures += [token_time_vs_context]
     if "block" in frame["direction"].unique():

@@ -367,7 +367,8 @@ TEST(Block, TakesWhatItDeclaresAndAllocatesNothing) {
 
 TEST(Block, SaysWhichTensorDoesNotFit) {
   const BlockShape shape{.tokens = 4, .heads = 2, .dim = 4, .feed_forward = 12};
-  BlockTensors tensors = RandomBlock(shape, 1).tensors();
+  const RandomBlock random(shape, 1);
+  BlockTensors tensors = random.tensors();
   tensors.up.weight.rows = 11;
   try {
     const BlockWeights weights(shape, {false, false, false, false}, tensors);
