@@ -161,7 +161,6 @@ def flatness(entry):
 
 # name: (what it reads of an entry, how it writes it, significant digits)
 FIGURES = {
-    "target": (lambda entry: entry["row"]["target"], plain_text, 0),
     "time": (time_of, in_units(TIMES), 3),
     "speed_up": (field("speed_up"), plain, 3),
     "efficiency": (field("efficiency"), percent, 2),
@@ -185,6 +184,7 @@ FIGURES = {
     "work_exponent": (growth("work"), exponent, 2),
     "scratch_exponent": (growth("scratch"), exponent, 2),
     "parameters_exponent": (growth("parameters"), exponent, 2),
+    "target": (lambda entry: entry["row"]["target"], plain_text, 0),
     "crossover": (crossover, plain_text, 0),
     "flatness": (flatness, plain, 3),
 }
