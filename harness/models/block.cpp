@@ -43,6 +43,9 @@ std::size_t hidden_bytes(const BlockShape& shape) {
 }
 
 std::size_t rotary_bytes(const BlockShape& shape) {
+  if (shape.rotary && shape.dim % 2 != 0) {
+    throw Error(fmt::format("rotary positions need an even dim, not {}", shape.dim));
+  }
   return shape.rotary ? float_bytes(shape.tokens * shape.dim) : 0;
 }
 
@@ -55,9 +58,6 @@ void check_fit(const Layer& layer, const BlockShape& shape, const BlockWeights& 
   const Problem& problem = layer.head_problem();
   if (!problem.self_attention() || problem.dim != problem.value_dim) {
     throw Error("a block needs as many queries as keys, and values as wide as keys");
-  }
-  if (shape.rotary && shape.dim % 2 != 0) {
-    throw Error(fmt::format("rotary positions need an even dim, not {}", shape.dim));
   }
   const Projections needed = projections_of(layer.consumes()), &has = weights.projections();
   if (needed.q > has.q || needed.k > has.k || needed.v > has.v || needed.out > has.out) {

@@ -18,7 +18,7 @@ namespace subquad {
 
 /// What a block holds between its products, for one pass at a time: blocks of one shape, one after
 /// the other, may share it where they project the same and have the same scope. Allocated and
-/// touched by the constructor.
+/// touched by the constructor, which throws Error for a rotary shape of odd dim.
 class BlockMemory {
  public:
   BlockMemory(const BlockShape& shape, const Projections& projections, Scope scope);
@@ -36,7 +36,7 @@ class BlockMemory {
 class Block {
  public:
   /// `tensors` are the layer's own. Throws Error where the layer does not fit the shape or refuses
-  /// it; a rotary block needs an even dim.
+  /// it.
   Block(const Layer& layer, const DrawnTensors& tensors, const BlockShape& shape,
         const BlockWeights& weights, BlockMemory& memory, Team& team);
   ~Block();
