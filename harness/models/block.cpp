@@ -54,7 +54,7 @@ View writable(AlignedFloats& packed, ConstView part) {
   return {packed.data() + (part.data - packed.data()), part.rows, part.cols, part.stride};
 }
 
-void check_fit(const Layer& layer, const BlockShape& shape, const BlockWeights& weights) {
+void check_fit(const Layer& layer, const BlockWeights& weights) {
   const Problem& problem = layer.head_problem();
   if (!problem.self_attention() || problem.dim != problem.value_dim) {
     throw Error("a block needs as many queries as keys, and values as wide as keys");
@@ -212,7 +212,7 @@ struct Block::Impl {
 
 Block::Block(const Layer& layer, const DrawnTensors& tensors, const BlockShape& shape,
              const BlockWeights& weights, BlockMemory& memory, Team& team) {
-  check_fit(layer, shape, weights);
+  check_fit(layer, weights);
   impl_ = std::make_unique<Impl>(layer, tensors, shape, weights, memory, team);
 }
 

@@ -171,7 +171,7 @@ void check_rule(const Rule& rule, const Panel& panel, const JsonFields& fields) 
   if (!rule.needs_ratios) return;
   for (std::size_t row = 0; row < panel.rows.size(); ++row) {
     for (std::size_t column = 0; column < panel.columns.size(); ++column) {
-      const std::string& figure = panel.selector_of(row, column).figure.value();
+      const std::string figure = panel.selector_of(row, column).figure.value();
       if (!rule.is_for(panel, row, column) || find_measured_figure(figure).dimensionless) continue;
       fields.fail("holds " + figure + " against published figures, which were taken on another " +
                   "machine: like_published needs 'over'");
