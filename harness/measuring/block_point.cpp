@@ -63,12 +63,8 @@ class BlockPass final : public Pass {
   bool intact() const override { return block_.intact(); }
   void describe(Record& record) const override {
     const Work executed = block_.executed();
-    record.executed_multiply_adds = executed.multiply_adds;
-    record.executed_exponentials = executed.exponentials;
-    record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
+    add_run(executed, memory_bytes_ + block_.arena().high_water, block_.threads_used(), record);
     record.negative_denominators = executed.negative_denominators;
-    record.scratch_bytes = memory_bytes_ + block_.arena().high_water;
-    record.threads_used = block_.threads_used();
   }
 
  private:

@@ -30,12 +30,7 @@ class ModelPass final : public Pass {
   void on_every_thread(const std::function<void()>& body) override { model_.on_every_thread(body); }
   bool intact() const override { return model_.intact(); }
   void describe(Record& record) const override {
-    const Work executed = model_.executed();
-    record.executed_multiply_adds = executed.multiply_adds;
-    record.executed_exponentials = executed.exponentials;
-    record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
-    record.scratch_bytes = model_.arena().high_water;
-    record.threads_used = model_.threads_used();
+    add_run(model_.executed(), model_.arena().high_water, model_.threads_used(), record);
   }
 
  private:

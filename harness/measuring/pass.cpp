@@ -24,12 +24,8 @@ class ForwardPass final : public Pass {
   bool intact() const override { return executor_.intact(); }
   void describe(Record& record) const override {
     const Work executed = executor_.executed();
-    record.executed_multiply_adds = executed.multiply_adds;
-    record.executed_exponentials = executed.exponentials;
-    record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
+    add_run(executed, executor_.arena().high_water, executor_.threads_used(), record);
     record.negative_denominators = executed.negative_denominators;
-    record.scratch_bytes = executor_.arena().high_water;
-    record.threads_used = executor_.threads_used();
   }
 
  private:
@@ -65,6 +61,14 @@ class DecodingPass final : public Pass {
 };
 
 }  // namespace
+
+void add_run(const Work& executed, std::size_t scratch_bytes, int threads_used, Record& record) {
+  record.executed_multiply_adds = executed.multiply_adds;
+  record.executed_exponentials = executed.exponentials;
+  record.executed_bf16_multiply_adds = executed.bf16_multiply_adds;
+  record.scratch_bytes = scratch_bytes;
+  record.threads_used = threads_used;
+}
 
 std::unique_ptr<Pass> make_pass(const Layer& layer, const LayerInput& input,
                                 const DrawnTensors& tensors, Index decoded_tokens, int threads) {

@@ -30,6 +30,9 @@ class Pass {
   virtual void describe(Record& record) const = 0;
 };
 
+/// Adds what a run took; `negative_denominators` is left to those that take it.
+void add_run(const Work& executed, std::size_t scratch_bytes, int threads_used, Record& record);
+
 /// A forward pass of the layer, or with `decoded_tokens` the decoding of so many. Layer, input and
 /// tensors must outlive it.
 std::unique_ptr<Pass> make_pass(const Layer& layer, const LayerInput& input,
