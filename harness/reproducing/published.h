@@ -116,6 +116,8 @@ inline constexpr std::string_view kPublishedEnding = ".published.json";
 /// Reads and checks one file. Throws Error naming file, place and key for unknown keys, values of
 /// another kind, unknown figures and rules, and lists of the wrong size.
 PublishedTable read_published_table(const std::string& path);
+/// The same of a file's text; configs are looked for beside `path`, which need not exist.
+PublishedTable parse_published_table(std::string_view text, const std::string& path);
 
 /// Names of the tables in a folder, in alphabetical order. Throws Error if it cannot be read.
 std::vector<std::string> table_names(const std::string& folder);

@@ -319,7 +319,11 @@ std::string read_file(const std::string& path) {
 }  // namespace
 
 PublishedTable read_published_table(const std::string& path) {
-  const nlohmann::json json = parse_strict_json(read_file(path), kLimits, path + ":");
+  return parse_published_table(read_file(path), path);
+}
+
+PublishedTable parse_published_table(std::string_view text, const std::string& path) {
+  const nlohmann::json json = parse_strict_json(text, kLimits, path + ":");
   JsonFields fields(json, path + ":");
   PublishedTable table;
   table.path = path;
