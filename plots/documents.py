@@ -16,7 +16,7 @@ import tables
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 # A page that explains markers shows some in a code block; those begin with spaces.
-OPENING = re.compile(r"^<!-- (table|crossovers|experiments)$")
+OPENING = re.compile(r"^<!-- (table|crossovers|experiments|published)$")
 END = "<!-- end -->"
 EXPERIMENTS = "experiments"
 
@@ -61,7 +61,18 @@ def index(lines, reports):
     return out
 
 
-KINDS = {"table": tables.table, "crossovers": crossovers.table, "experiments": index}
+def published(lines, reports):
+    """Every published table as judged by what runs left in a folder, and their summary."""
+    settings = tables.parse(lines, ("recorded",), ())
+    if not settings.get("recorded"):
+        raise tables.Mistake("no line 'recorded = FOLDER'")
+    text = reports.printed("reproduce", "all", "--recorded", settings["recorded"], "--format",
+                           "markdown")
+    return text.strip("\n").split("\n")
+
+
+KINDS = {"table": tables.table, "crossovers": crossovers.table, "experiments": index,
+         "published": published}
 
 
 def redrawn(text, where, reports):

@@ -13,6 +13,7 @@ import statistics
 import common
 import error_vs_time
 
+RUNS = ("lra_efficiency", "lra_efficiency_memory")  # that it is drawn of
 PUBLISHED = pathlib.Path(__file__).parent.parent / "experiments/papers/lra_scores.published.json"
 SPEED, MEMORY, SCORE = range(3)  # columns of its panel
 WIDTH, HEIGHT = 6.0, 4.2  # inches
@@ -113,13 +114,18 @@ def draw_labels(axes, models, taken):
                       linewidth=0.5, zorder=2)
 
 
-def draw(frame, out, options):
-    records = common.latest([r for folder in options.results for r in common.read_records(folder)])
-    panel = panel_of(options.published)
+def draw_runs(folders, out, published=PUBLISHED):
+    records = common.latest([r for folder in folders for r in common.read_records(folder)])
+    panel = panel_of(published)
     models, missing = models_of(records, panel)
     if not models:
         raise common.NoRecords(f"no block of n = {panel['length']} was both timed and held")
-    return common.save(draw_figure(models, missing, panel, common.Looks(frame)), out, "lra_figure")
+    looks = common.Looks(common.load(folders))
+    return common.save(draw_figure(models, missing, panel, looks), out, "lra_figure")
+
+
+def draw(_, out, options):
+    return draw_runs(options.results, out, options.published)
 
 
 def add_options(parser):

@@ -11,6 +11,7 @@ import tempfile
 
 import all as all_figures
 import common
+import lra_figure
 import matplotlib
 import numpy
 import PIL.Image
@@ -41,10 +42,18 @@ def kept_figures(source):
             if not (folder / "trials.jsonl").exists()}
 
 
+# Figures of several runs, which stand in a folder of their own beside one another.
+OF_SEVERAL = (lra_figure,)
+
+
 def draw_run(run_folder, out):
-    """What all.draw returns; with no folder `out`, names and contents."""
+    """What all.draw returns, or of a folder of runs the figures of several; with no folder `out`, names
+    and contents."""
     with matplotlib.rc_context(common.RC):
-        return all_figures.draw(common.load([run_folder]), out)
+        if (run_folder / "points.jsonl").exists():
+            return all_figures.draw(common.load([run_folder]), out)
+        return [drawn for figure in OF_SEVERAL
+                for drawn in figure.draw_runs([run_folder / name for name in figure.RUNS], out)]
 
 
 def stale_figures(run_folder, names):

@@ -23,13 +23,17 @@ class Reports:
     def __init__(self, program, folder):
         self.program, self.folder, self.known = program, folder, {}
 
+    def printed(self, *arguments):
+        """What the program prints."""
+        done = subprocess.run([self.program, *arguments], cwd=self.folder, capture_output=True,
+                              text=True)
+        if done.returncode:
+            raise Mistake(done.stderr.strip() or f"{' '.join(arguments)}: {done.returncode}")
+        return done.stdout
+
     def __call__(self, runs):
         if runs not in self.known:
-            done = subprocess.run([self.program, "report", *runs, "--format", "json"],
-                                  cwd=self.folder, capture_output=True, text=True)
-            if done.returncode:
-                raise Mistake(done.stderr.strip())
-            self.known[runs] = json.loads(done.stdout)
+            self.known[runs] = json.loads(self.printed("report", *runs, "--format", "json"))
         return self.known[runs]
 
 

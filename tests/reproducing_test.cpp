@@ -89,12 +89,13 @@ class Reproducing : public ::testing::Test {
   }
 
   /// Verdicts on a row with these rules, from the left: p, d, s(hown), -.
-  std::string verdicts(const std::string& row, const Json& rules) {
+  std::string verdicts(const std::string& row, const Json& rules,
+                       std::vector<Record> records = two_variants()) {
     Json json = table_json();
     for (Json& each : json["panels"][0]["rows"]) {
       if (each["name"] == row) each["rules"] = rules;
     }
-    const JudgedTable table = judged(json);
+    const JudgedTable table = judged(json, std::move(records));
     std::string letters;
     for (const JudgedCell& cell : table.panels.front().cells[row == "Dense" ? 0 : 1]) {
       letters += "pds-"[static_cast<std::size_t>(cell.verdict)];
@@ -129,6 +130,28 @@ TEST_F(Reproducing, SlopeAsksEachStepOfTheLaw) {
       "sppp");
   EXPECT_EQ(verdicts("Local", {{{"kind", "slope"}, {"law", "7*n"}, {"within", 0.01}}}), "sppp")
       << "constants do not count";
+}
+
+TEST_F(Reproducing, SlopeOverAnotherRowIsBlindToASlowMachine) {
+  std::vector<Record> slow = two_variants();  // at 2048
+  for (Record& record : slow) {
+    if (record.problem.keys != 2048) continue;
+    for (Round& round : record.rounds) {
+      round.time_ns *= 1.4;
+      round.anchor_ns *= 1.4;
+    }
+  }
+  const auto rule = [](const char* law, const char* over) {
+    Json json = {{"kind", "slope"}, {"law", law}, {"within", 0.01}};
+    if (*over != '\0') json["over"] = over;
+    return Json{json};
+  };
+  EXPECT_EQ(verdicts("Local", rule("n", ""), slow), "spdd");
+  EXPECT_EQ(verdicts("Local", rule("n/n^2", "Dense"), slow), "sppp");
+  EXPECT_EQ(verdicts("Local", rule("n", "Dense"), slow), "sddd");
+  Json unknown = table_json();
+  unknown["panels"][0]["rows"][1]["rules"] = rule("n", "Nobody");
+  EXPECT_THROW(judged(unknown), Error);
 }
 
 TEST_F(Reproducing, LawJudgesFittedExponents) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <iterator>
 #include <list>
 
@@ -57,6 +58,7 @@ struct Measured {
   std::vector<Record> records;
   bool all_well = true, interrupted = false;
   double seconds = 0;
+  std::vector<std::string> notices;
 };
 
 Measured measure(const PublishedTable& table, const ParsedOptions& options) {
@@ -74,11 +76,19 @@ Measured measure(const PublishedTable& table, const ParsedOptions& options) {
   return measured;
 }
 
-/// What earlier runs left in `folder`, one folder for each run of the table.
-Measured recorded(const PublishedTable& table, const std::string& folder) {
+/// What earlier runs left in `folder`, one folder for each run of the table. Where one table is asked
+/// for, a run that is not there is an Error; of all tables it is told, and the rest judged.
+Measured recorded(const PublishedTable& table, const std::string& folder, bool one) {
   Measured measured;
   for (const PublishedRun& run : table.runs) {
-    StoredRecords stored = read_records(folder + "/" + run.name);
+    const std::string run_folder = folder + "/" + run.name;
+    if (!one && std::filesystem::is_directory(folder) &&
+        !std::filesystem::exists(run_folder)) {
+      measured.notices.push_back(
+          fmt::format("The run {} is not in {}: what it measures is missing here.", run.name, folder));
+      continue;
+    }
+    StoredRecords stored = read_records(run_folder);
     if (const std::string bad = bad_lines_text(stored.path, stored); !bad.empty()) {
       fmt::print(stderr, "subquad: {}\n", bad);
     }
@@ -121,7 +131,7 @@ int reproduce(const std::vector<std::string>& names, const ParsedOptions& option
   }
   std::vector<JudgedTable> judged;
   for (Reproduced& each : all) {
-    each.measured = options.has("recorded") ? recorded(each.table, options.get("recorded"))
+    each.measured = options.has("recorded") ? recorded(each.table, options.get("recorded"), one)
                                             : measure(each.table, options);
     if (each.measured.interrupted) {
       fmt::print(stderr, "subquad: interrupted; the same command goes on from here\n");
@@ -130,6 +140,7 @@ int reproduce(const std::vector<std::string>& names, const ParsedOptions& option
     each.summary = summarise(each.measured.records, {});
     judged.push_back(judge(each.table, each.summary));
     judged.back().seconds = each.measured.seconds;
+    std::ranges::copy(each.measured.notices, std::back_inserter(judged.back().notices));
     judged.back().all_well = each.measured.all_well && ended_well(each.summary);
     if (format != "json") print(sections(judged.back()), format);
   }

@@ -36,6 +36,15 @@ std::optional<double> variable_of(const PublishedColumn& column, const std::stri
   return std::nullopt;
 }
 
+/// The figure, or its ratio to that of row `over`, if it is given.
+std::optional<double> value_over(const CellView& cell, const std::string& over,
+                                 const std::string& figure) {
+  if (over.empty()) return cell.value(figure);
+  const auto ratio = ratio_over(cell, row_named(cell.panel, over), figure);
+  if (!ratio) return std::nullopt;
+  return 1 / *ratio;
+}
+
 Finding growth(double found, double wanted, double within, const std::string& where) {
   return {std::abs(found - wanted) <= within,
           fmt::format("grows with power {:.2f} {} (the law: {:.2f})", found, where, wanted)};
@@ -44,24 +53,30 @@ Finding growth(double found, double wanted, double within, const std::string& wh
 }  // namespace
 
 /// `law`: formula; `within`: of the power between a measured length and the one before, both of
-/// which are in `from` ... `to`; `figure`: in place of the cell's.
+/// which are in `from` ... `to`; `figure`: in place of the cell's; `over`: a row, whose figure at
+/// the same length this one's is divided by, of times round by round.
 Rule slope_rule(JsonFields& fields) {
   const std::string law = fields.text("law");
   const double within = fields.number("within");
-  const std::string figure = read_figure(fields);
+  const std::string figure = read_figure(fields), over = fields.text("over", "");
   const Index from = fields.has("from") ? fields.whole("from", 1) : 0;
   Rule rule;
   rule.formula = law;
-  rule.text = fmt::format("{}grows as {} from one length to the next, ±{} in the power",
-                          figure.empty() ? "" : figure + " ", law, within);
+  rule.text = fmt::format("{}{}grows as {} from one length to the next, ±{} in the power",
+                          figure.empty() ? "" : figure + " ",
+                          over.empty() ? "" : "over that of " + over + " ", law, within);
   if (from > 0) rule.text += fmt::format(", from {} on", from);
+  if (!over.empty()) rule.rows = {over};
   rule.judge = [=](const CellView& cell) -> std::optional<Finding> {
     const auto before = column_before(cell, figure);
-    const auto value = cell.value(figure);
-    if (!before || !value) return std::nullopt;
+    if (!before) return std::nullopt;
     const Selector lower = cell.panel.selector_of(cell.row, *before);
-    const auto lower_value = cell.value_at(cell.row, *before, figure);
-    if (*lower.length < from || !(*lower_value > 0) || !(*value > 0)) return std::nullopt;
+    CellView lower_cell = cell;
+    lower_cell.column = *before;
+    const auto value = value_over(cell, over, figure);
+    const auto lower_value = value_over(lower_cell, over, figure);
+    if (!value || !lower_value || *lower.length < from) return std::nullopt;
+    if (!(*lower_value > 0) || !(*value > 0)) return std::nullopt;
     const Index length = *cell.selector().length;
     const double found = exponent_of({{*lower.length, *lower_value}, {length, *value}}).value;
     const double wanted =

@@ -121,6 +121,18 @@ class Reproduce(unittest.TestCase):
         self.assertIn("| all | 6/6 | 4/6 |", ended.stdout)
         self.assertTrue(os.path.exists(os.path.join(self.folder, "results", "other")))
 
+    def test_all_judges_what_is_recorded_and_tells_what_is_not(self):
+        self.reproduce("small")
+        other = table()
+        other["runs"] = [{"config": "small.cfg", "name": "other"}]
+        self.write("other.published.json", json.dumps(other))
+        ended = self.reproduce("all", "--recorded", "results")
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertIn("The run other is not in results", ended.stdout)
+        self.assertIn("Measured cells that pass: 3/5", ended.stdout)
+        self.assertEqual(self.reproduce("other", "--recorded", "results").returncode, 2)
+        self.assertEqual(self.reproduce("all", "--recorded", "nowhere").returncode, 2)
+
     def test_mistakes_of_a_user(self):
         ended = self.reproduce("smal")
         self.assertEqual(ended.returncode, 2)
