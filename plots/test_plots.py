@@ -194,6 +194,14 @@ class Budgets(unittest.TestCase):
         self.assertEqual({text.get_text() for text in axes.texts} - {""},
                          {"topk (keys)", "mean", error_vs_budget.FLOOR})
 
+    def test_a_floor_far_below_is_told_and_takes_no_room(self):
+        frame = self.frame(["dense", "topk(keys=4)", "topk(keys=2)"])
+        for column in ("error", "error_low", "error_high"):
+            frame.loc[frame["family"] == "dense", column] = 1.2e-7
+        axes, = error_vs_budget.draw_figure(frame, common.Looks(frame), "not causal").axes
+        self.assertIn(f"{error_vs_budget.FLOOR} 1.2e-07", {text.get_text() for text in axes.texts})
+        self.assertGreater(axes.get_ylim()[0], 1e-3)
+
     def test_operations_and_what_did_not_end_well_are_left_out(self):
         frame = self.frame(["a(k=1)", "a(k=2)", "b(k=1)", "b(k=2)"])
         frame.loc[frame["family"] == "b", "target"] = "operation"

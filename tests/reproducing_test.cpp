@@ -144,7 +144,7 @@ TEST_F(Reproducing, SlopeOverAnotherRowIsBlindToASlowMachine) {
   const auto rule = [](const char* law, const char* over) {
     Json json = {{"kind", "slope"}, {"law", law}, {"within", 0.01}};
     if (*over != '\0') json["over"] = over;
-    return Json{json};
+    return Json::array({json});
   };
   EXPECT_EQ(verdicts("Local", rule("n", ""), slow), "spdd");
   EXPECT_EQ(verdicts("Local", rule("n/n^2", "Dense"), slow), "sppp");
