@@ -237,7 +237,7 @@ std::string share(int part, int all) {
 std::vector<std::string> cells_of(const JudgedTable::Counts& counts, double seconds) {
   return {share(counts.formulas_right, counts.formulas), share(counts.passed, counts.judged),
           std::to_string(counts.differ_without_reason), std::to_string(counts.not_measured),
-          fmt::format("{:.1f}", seconds / 60)};
+          seconds > 0 ? fmt::format("{:.1f}", seconds / 60) : kNoFigure};
 }
 
 }  // namespace
