@@ -71,6 +71,8 @@ def prepare(axes, lengths, limits, y_axis, x_label):
     axes.set_ylim(limits[0] / 1.6, limits[1] * 1.6)
     axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(lengths))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda n, _: f"{n:g}"))
+    if len(lengths) > 8:
+        axes.tick_params(axis="x", labelsize=8)
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(y_axis))
     axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
@@ -110,13 +112,18 @@ def draw_figure(rows, looks, quantity, words, interval, title, none_text, y_axis
     height = max(3.5, common.LINE_HEIGHT * len(names) + 0.2)
     pitch = 0.85 + PANEL_WIDTH + margin
     titles = [common.title_of(name, PANEL_WIDTH + margin) for name, _ in panels]
-    foot = notes_of(rows, quantity, none_text, pitch * len(panels))
-    figure, bottom = common.titled_figure(pitch * len(panels), height, title, titles, foot)
+    across = len(panels) if len(panels) <= 3 else 2 if len(panels) == 4 else 3
+    down = -(-len(panels) // across)
+    step = height + 0.75 + common.LINE_HEIGHT * max(text.count("\n") + 1 for text in titles)
+    foot = notes_of(rows, quantity, none_text, pitch * across)
+    figure, bottom = common.titled_figure(pitch * across, height + step * (down - 1), title, titles,
+                                          foot)
     positive = rows[(rows["status"] == "ok") & (rows[quantity] > 0)]
     limits = (positive[quantity].min(), positive[quantity].max()) if len(positive) else (1, 2)
     lengths = sorted(rows["keys"].unique())
     for i, (_, of_panel) in enumerate(panels):
-        axes = common.add_panel(figure, 0.8 + i * pitch, bottom, PANEL_WIDTH, height)
+        axes = common.add_panel(figure, 0.8 + i % across * pitch,
+                                bottom + step * (down - 1 - i // across), PANEL_WIDTH, height)
         prepare(axes, lengths, limits, y_axis, x_label)
         axes.set_title(titles[i], loc="left")
         axes.set_ylabel(words)

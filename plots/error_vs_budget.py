@@ -17,10 +17,11 @@ FAR = 30  # A floor so many times below all else is told in words: it would take
 
 def families_of(rows):
     """(label, rows with a column `budget`) of each family of one panel, in the order of records; the
-    budget of a family in which no number varies is missing."""
+    budget of a family in which no number varies is missing, and so is 0, which a logarithmic axis has
+    no place for."""
     found = budgets.families_of(list(zip(rows["family"], rows["resolved"])))
     rows = rows.assign(label=[label for label, _ in found],
-                       budget=[float("nan") if b is None else b for _, b in found])
+                       budget=[b or float("nan") for _, b in found])
     for label, members in rows.groupby("label", sort=False):
         yield label, members
 
