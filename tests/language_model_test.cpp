@@ -69,13 +69,24 @@ class SmallModel : public testing::Test {
   void SetUp() override { write_model(folder_.path(), file_); }
   std::string folder() const { return folder_.path().string(); }
 
-  void expect_equal(const LayerOutput& logits, Index window, const NaiveModel::Matrix& expected,
-                    double tolerance) const {
+  /// Logits of float32 may differ from those by the book by six times what one rounding of every
+  /// weight changes in their row: a logit goes through some thirty operations, whose errors are of
+  /// either sign.
+  void expect_by_the_book(const LayerOutput& logits, Index window, const TextWindows& text,
+                          const NaiveModel::Sees& sees) const {
+    const std::vector<std::uint8_t> bytes = bytes_of(text, window);
+    const NaiveModel::Matrix expected = naive_.logits(bytes, sees);
+    const NaiveModel::Matrix moved = shaken_.logits(bytes, sees);
     const ConstView actual = logits.of(window, 0);
     ASSERT_EQ(actual.rows, static_cast<Index>(expected.size()));
     for (Index i = 0; i < actual.rows; ++i) {
+      double move = 0;
       for (Index c = 0; c < kVocabulary; ++c) {
-        ASSERT_NEAR(actual(i, c), expected[i][c], tolerance) << "row " << i << ", byte " << c;
+        move = std::max(move, std::abs(moved[i][c] - expected[i][c]));
+      }
+      ASSERT_LT(move, 1e-4) << "row " << i << " is too sensitive to say anything";
+      for (Index c = 0; c < kVocabulary; ++c) {
+        ASSERT_NEAR(actual(i, c), expected[i][c], 6 * move) << "row " << i << ", byte " << c;
       }
     }
   }
@@ -83,19 +94,18 @@ class SmallModel : public testing::Test {
   TemporaryFolder folder_;
   const TensorFile file_ = small_model_file();
   const NaiveModel naive_{file_};
+  const TensorFile shaken_file_ = shaken(file_);
+  const NaiveModel shaken_{shaken_file_};
 };
 
 const NaiveModel::Sees kAll = [](Index, Index, Index) { return true; };
-
-// Logits are of size 1 to 10 and go through some thirty float operations on sums of 20 terms.
-constexpr double kFloatTolerance = 2e-5;
 
 TEST_F(SmallModel, IsTheModelByTheBook) {
   const TextWindows text = windows(2, 37);
   const Built built(folder(), {"dense", "dense"}, 2, 37);
   const LayerOutput logits = logits_of(built, text);
   for (const Index window : {0, 1}) {
-    expect_equal(logits, window, naive_.logits(bytes_of(text, window), kAll), kFloatTolerance);
+    expect_by_the_book(logits, window, text, kAll);
   }
 }
 
@@ -122,8 +132,7 @@ TEST_F(SmallModel, AReplacedLayerSeesWhatItsVariantSees) {
     const auto sees = [&](Index layer, Index query, Index key) {
       return layer != replaced || key < 2 || query - key < 5;
     };
-    expect_equal(logits_of(built, text), 0, naive_.logits(bytes_of(text, 0), sees),
-                 kFloatTolerance);
+    expect_by_the_book(logits_of(built, text), 0, text, sees);
   }
 }
 
@@ -131,8 +140,7 @@ TEST_F(SmallModel, WithoutAttentionTheResidualStreamGoesBy) {
   const TextWindows text = windows(1, 20);
   const Built built(folder(), {"zero", "zero"}, 1, 20);
   const auto nothing = [](Index, Index, Index) { return false; };
-  expect_equal(logits_of(built, text), 0, naive_.logits(bytes_of(text, 0), nothing),
-               kFloatTolerance);
+  expect_by_the_book(logits_of(built, text), 0, text, nothing);
   const Built dense(folder(), {"dense", "dense"}, 1, 20);
   const std::size_t projections = 4 * kSmallWidth * kSmallWidth * sizeof(float);
   EXPECT_EQ(built.packed->parameter_bytes() + kSmallLayers * projections,

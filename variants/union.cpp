@@ -129,10 +129,14 @@ class Union final : public Restriction {
     const PlanLimits all = sum_of_limits(problem);
     Scratch spare;
     spare.worker<KeySpan>(all.spans).worker<std::int32_t>(all.singles);
-    spare.worker<Index>(2 * all.spans).worker<KeySpan>(most_pieces(all));
+    // What the patterns take is free again when their plans are put together.
+    const std::size_t joint = Scratch().worker<Index>(2 * all.spans).worker_bytes;
+    const bool others = for_each_other(problem, [](const Part&) { return true; });
+    const std::size_t pieces =
+        others ? Scratch().worker<KeySpan>(most_pieces(all)).worker_bytes : 0;
     return {.spans = most_pieces(all),
             .singles = all.singles,
-            .spare_bytes = spare.worker_bytes + all.spare_bytes};
+            .spare_bytes = spare.worker_bytes + std::max({all.spare_bytes, joint, pieces})};
   }
 
   void plan(const PlanCall& call, Rows queries, KeyPlan& keys) const override {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,20 @@ inline TensorFile small_model_file() {
     add(in + "feed_forward.down.bias", {kSmallWidth}, 0.4);
   }
   file.metadata = {{"heads", std::to_string(kSmallHeads)}, {"rotary_base", "10000"}};
+  return file;
+}
+
+/// Every weight moved by one float epsilon, up or down: what that does to an output is what rounding
+/// once on the way does to it.
+inline TensorFile shaken(TensorFile file) {
+  Generator random(7);
+  for (auto& [name, array] : file.tensors) {
+    std::vector<float> signs(array.floats.size());
+    random.normals(signs, 1);
+    for (std::size_t i = 0; i < signs.size(); ++i) {
+      array.floats[i] *= 1 + std::copysign(std::numeric_limits<float>::epsilon(), signs[i]);
+    }
+  }
   return file;
 }
 
