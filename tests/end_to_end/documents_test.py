@@ -1,7 +1,9 @@
 """Tables of README.md and docs/*.md are those that the program makes from the committed records."""
 
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +84,36 @@ class Documents(unittest.TestCase):
         self.assertEqual(len(rows), 13)  # of lsh, in two forms, the first alone
         self.assertTrue(all("everywhere, from 4096" in row for row in rows), rows)
         self.assertTrue(all(row.endswith("| not measured |") for row in rows), rows)
+
+    def test_crossovers_of_the_readme_are_brackets_of_measured_lengths(self):
+        records = pathlib.Path(SOURCE, "results", "recorded", "length", "points.jsonl")
+        measured = {json.loads(line)["problem"]["keys"]
+                    for line in records.read_text(encoding="utf-8").splitlines()}
+        text = pathlib.Path(SOURCE, "README.md").read_text(encoding="utf-8")
+        table = text.partition("<!-- crossovers")[2].partition("<!-- end -->")[0]
+        brackets = [line.split(" | ")[2] for line in table.splitlines() if line.startswith("| `")]
+        self.assertGreaterEqual(len(brackets), 20)
+        for bracket in brackets:
+            numbers = {int(number) for number in re.findall(r"\d+", bracket)}
+            self.assertLessEqual(numbers, measured, bracket)
+            self.assertRegex(bracket, "^(everywhere, from|from|between|nowhere)")
+
+    def test_published_tables_are_judged_from_records(self):
+        page = self.marked("recorded = results/recorded/papers", kind="published")
+        done = documents(source=self.tree)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = page.read_text(encoding="utf-8")
+        self.assertIn("## Published tables, judged", text)
+        self.assertIn("The run performer\\_lemma2 is not in results/recorded/papers", text)
+        for lines, says in (([], "no line 'recorded = FOLDER'"),
+                            (["run = results/recorded/papers"], "known keys: recorded"),
+                            (["recorded = results/nowhere"], "results/nowhere")):
+            with self.subTest(lines):
+                self.marked(*lines, kind="published")
+                done = documents(source=self.tree)
+                self.assertEqual(done.returncode, 2, done.stdout)
+                self.assertIn("docs/page.md:1: ", done.stderr)
+                self.assertIn(says, done.stderr)
 
     def test_mistakes_name_page_and_line(self):
         run = "run = results/recorded/decode"
