@@ -76,16 +76,15 @@ Measured measure(const PublishedTable& table, const ParsedOptions& options) {
   return measured;
 }
 
-/// What earlier runs left in `folder`, one folder for each run of the table. Where one table is asked
-/// for, a run that is not there is an Error; of all tables it is told, and the rest judged.
+/// What earlier runs left in `folder`, one folder for each run of the table. Where one table is
+/// asked for, a run that is not there is an Error; of all tables it is told, and the rest judged.
 Measured recorded(const PublishedTable& table, const std::string& folder, bool one) {
   Measured measured;
   for (const PublishedRun& run : table.runs) {
     const std::string run_folder = folder + "/" + run.name;
-    if (!one && std::filesystem::is_directory(folder) &&
-        !std::filesystem::exists(run_folder)) {
-      measured.notices.push_back(
-          fmt::format("The run {} is not in {}: what it measures is missing here.", run.name, folder));
+    if (!one && std::filesystem::is_directory(folder) && !std::filesystem::exists(run_folder)) {
+      measured.notices.push_back(fmt::format(
+          "The run {} is not in {}: what it measures is missing here.", run.name, folder));
       continue;
     }
     StoredRecords stored = read_records(run_folder);

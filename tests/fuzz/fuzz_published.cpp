@@ -1,5 +1,6 @@
-// Any text is a table of published values or refused. One that is accepted can be judged with nothing
-// measured, which works out the formulas of all its cells, and rendered, or is refused then.
+// Any text is a table of published values or refused. One that is accepted can be judged with
+// nothing measured, which works out the formulas of all its cells, and rendered, or is refused
+// then.
 
 #include "fuzz.h"
 #include "reproducing/judge.h"
@@ -8,9 +9,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace subquad;
   PublishedTable table;
-  if (!fuzz::accepts([&] {
-        table = parse_published_table(fuzz::text_of(data, size), "x.published.json");
-      })) {
+  if (!fuzz::accepts(
+          [&] { table = parse_published_table(fuzz::text_of(data, size), "x.published.json"); })) {
     return 0;
   }
   fuzz::accepts([&] {

@@ -59,8 +59,8 @@ inline TensorFile small_model_file() {
   return file;
 }
 
-/// Every weight moved by one float epsilon, up or down: what that does to an output is what rounding
-/// once on the way does to it.
+/// Every weight moved by one float epsilon, up or down: what that does to an output is what
+/// rounding once on the way does to it.
 inline TensorFile shaken(TensorFile file) {
   Generator random(7);
   for (auto& [name, array] : file.tensors) {
