@@ -170,6 +170,22 @@ TEST_F(Reproducing, LawJudgesFittedExponents) {
   }
 }
 
+TEST_F(Reproducing, APowerOfTimesThatDoNotHoldStillSaysSo) {
+  Json json = table_json();
+  Json& panel = json["panels"][0];
+  panel["columns"] = {{{"name", "power"}, {"exponent_in", "length"}}};
+  panel["rows"] = {{{"name", "Dense"},
+                    {"variant", "dense"},
+                    {"rules", {{{"kind", "law"}, {"law", "n"}, {"within", 0.05}}}}}};
+  EXPECT_THAT(judged(json).panels[0].cells[0][0].reasons, SizeIs(0)) << "all rounds are alike";
+  std::vector<Record> records = two_variants();
+  records.front().rounds.front().time_ns *= 1.5;
+  const JudgedCell cell = judged(json, records).panels[0].cells[0][0];
+  EXPECT_EQ(cell.verdict, CellVerdict::differs);
+  ASSERT_THAT(cell.reasons, SizeIs(1));
+  EXPECT_THAT(cell.reasons[0], ::testing::HasSubstr("differ by up to 1.5 times"));
+}
+
 TEST_F(Reproducing, ExponentsInTheWidthTakeRecordsOfOneLength) {
   std::vector<Record> records;
   for (const Index dim : {16, 32, 64}) {

@@ -36,6 +36,23 @@ void add_outcomes(const std::vector<Rule>& rules, const CellView& cell, JudgedCe
   }
 }
 
+/// The slowest over the fastest round of a point, at the point where that is most.
+double widest_spread(const std::vector<std::pair<Index, const Row*>>& points) {
+  double widest = 1;
+  for (const auto& [place, row] : points) {
+    for (const Record* record : row->finished()) {
+      if (record->rounds.empty()) continue;
+      const auto [fastest, slowest] =
+          std::ranges::minmax(record->rounds, {}, [](const Round& round) { return round.time_ns; });
+      if (fastest.time_ns > 0) widest = std::max(widest, slowest.time_ns / fastest.time_ns);
+    }
+  }
+  return widest;
+}
+
+/// Rounds that lie as far apart can move a power by more than rules allow.
+constexpr double kWideSpread = 1.2;
+
 void add_reasons(const CellView& cell, JudgedCell& judged) {
   const std::string& column = cell.panel.columns[cell.column].name;
   for (const KnownReason& known : cell.panel.rows[cell.row].known) {
@@ -45,7 +62,18 @@ void add_reasons(const CellView& cell, JudgedCell& judged) {
     }
   }
   const Selector selector = cell.selector();
-  if (selector.exponent_in || !find_measured_figure(*selector.figure).timed) return;
+  if (!find_measured_figure(*selector.figure).timed) return;
+  if (selector.exponent_in) {
+    const double spread = widest_spread(cell.measured.along(*selector.exponent_in, selector));
+    if (spread >= kWideSpread) {
+      judged.reasons.push_back(
+          fmt::format("The points of a power are measured one after the other, and the machine was "
+                      "not as fast at one as at another: rounds of a single point differ by up to "
+                      "{:.1f} times.",
+                      spread));
+    }
+    return;
+  }
   const Row* row = cell.report_row();
   if (row != nullptr && !row->instability.empty()) {
     judged.reasons.push_back("These times are not to be relied on: " + row->instability + ".");
