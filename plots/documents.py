@@ -15,8 +15,6 @@ import crossovers
 import tables
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
-# A page that explains markers shows some in a code block; those begin with spaces.
-OPENING = re.compile(r"^<!-- (table|crossovers|experiments|published)$")
 END = "<!-- end -->"
 EXPERIMENTS = "experiments"
 
@@ -73,6 +71,8 @@ def published(lines, reports):
 
 KINDS = {"table": tables.table, "crossovers": crossovers.table, "experiments": index,
          "published": published}
+# A page that explains markers shows some in a code block; those begin with spaces.
+OPENING = re.compile(f"^<!-- ({'|'.join(KINDS)})$")
 
 
 def redrawn(text, where, reports):

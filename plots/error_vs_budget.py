@@ -99,7 +99,8 @@ def draw_figure(rows, looks, words):
     panels = list(with_length(shown(rows)))
     labels = [label for _, of_panel in panels for label, _ in families_of(of_panel)] + [FLOOR]
     foot = ("Line: median over heads; band: range over heads. Budget: the parameter that varies within a "
-            "family, or the sum of those that do. Dotted, or in words where far below: the error of dense attention in float32. "
+            "family, or the sum of those that do. Dotted, or in words where far below: the error of "
+            "dense attention in float32. "
             "Operations, whose figure is a distance, are left out. " + common.describe_missing(rows))
     return curves.draw_grid(panels, draw_panel, looks, f"Error against budget ({words})", foot,
                             (PANEL_WIDTH, HEIGHT), COLUMNS, max(map(len, labels)))
