@@ -5,9 +5,38 @@
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 namespace subquad {
 namespace {
+
+/// What `calls_in_a_pass` says of calls that take so long, and how many it made beside the first.
+std::pair<std::int64_t, std::size_t> calls_of(double min_time_s, std::vector<double> call_s) {
+  std::size_t made = 0;
+  const std::int64_t calls =
+      calls_in_a_pass(min_time_s, call_s.at(0), [&] { return call_s.at(++made); });
+  return {calls, made};
+}
+
+// In powers of two, so that quotients are exact.
+constexpr double kCall = 0x1p-20, kPass = 0x1p-10;
+
+TEST(CallsInAPass, AreCountedByTheFastestOfAFew) {
+  using Found = std::pair<std::int64_t, std::size_t>;
+  EXPECT_EQ(calls_of(kPass, {8 * kCall, 2 * kCall, kCall, 4 * kCall}), Found(1024, 3));
+  // Held up in the first, in the first three.
+  EXPECT_EQ(calls_of(kPass, {0.02, kCall, kCall, kCall}), Found(1024, 3));
+  EXPECT_EQ(calls_of(kPass, {0.02, 0.01, 0.03, kCall}), Found(1024, 3));
+  EXPECT_EQ(calls_of(0.05, {0.04, 0.03, 0.03, 0.03}), Found(2, 3));
+}
+
+TEST(CallsInAPass, LongCallsAreNotMadeAgain) {
+  using Found = std::pair<std::int64_t, std::size_t>;
+  EXPECT_EQ(calls_of(kPass, {0.06}), Found(1, 0));
+  EXPECT_EQ(calls_of(2, {3}), Found(1, 0));
+  EXPECT_EQ(calls_of(2, {1.5, 1, 1, 1}), Found(2, 3));
+}
 
 TEST(Timer, MakesTheSameNumberOfCallsInEveryPass) {
   int calls = 0;

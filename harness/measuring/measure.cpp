@@ -11,6 +11,7 @@
 #include "measuring/own_process.h"
 #include "measuring/pass.h"
 #include "measuring/subject.h"
+#include "measuring/timing.h"
 #include "records/peak_probe.h"
 
 namespace subquad {
@@ -42,11 +43,6 @@ TimedPass per_token(TimedPass pass, std::int64_t tokens) {
   for (double& call : pass.call_ns) call /= count;
   pass.iterations *= tokens;
   return pass;
-}
-
-std::int64_t calls_for(double min_time_s, double call_s) {
-  constexpr double kMost = 1e9;
-  return static_cast<std::int64_t>(std::clamp(std::ceil(min_time_s / call_s), 1.0, kMost));
 }
 
 }  // namespace
@@ -96,17 +92,15 @@ struct PointMeasurement::Impl {
     record.arithmetic_queries = check.queries;
   }
 
-  /// How often to call in one pass: by a second call, if the first was short, for that one also
-  /// warmed caches and page tables.
   void prepare_timing() {
     if (single.rounds == 0) return;
-    const bool decodes = record.decodes();
-    if (call_s < single.min_time_s) {
-      pass->rewind();
-      call_s = untimed_run(false);
-    }
-    timer.emplace([this] { pass->run(output, false); }, calls_for(single.min_time_s, call_s),
-                  kCallTimes, decodes ? [this] { pass->rewind(); } : std::function<void()>());
+    const auto rewind = [this] { pass->rewind(); };
+    const std::int64_t calls = calls_in_a_pass(single.min_time_s, call_s, [&] {
+      rewind();
+      return untimed_run(false);
+    });
+    timer.emplace([this] { pass->run(output, false); }, calls, kCallTimes,
+                  record.decodes() ? rewind : std::function<void()>());
   }
 
   double peak_gflops(Arithmetic arithmetic) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <stdexcept>
 #include <utility>
@@ -44,6 +45,19 @@ double process_cpu_ns() {
 }
 
 }  // namespace
+
+std::int64_t calls_in_a_pass(double min_time_s, double first_call_s,
+                             const std::function<double()>& one_more) {
+  constexpr int kMoreCalls = 3;
+  constexpr double kHoldUpSeconds = 0.05;
+  constexpr double kMost = 1e9;
+  const double believed_s = std::max(min_time_s, kHoldUpSeconds);
+  double fastest_s = first_call_s;
+  for (int more = 0; more < kMoreCalls && fastest_s < believed_s; ++more) {
+    fastest_s = std::min(fastest_s, one_more());
+  }
+  return static_cast<std::int64_t>(std::clamp(std::ceil(min_time_s / fastest_s), 1.0, kMost));
+}
 
 Timer::Timer(std::function<void()> call, std::int64_t iterations, std::size_t call_times,
              std::function<void()> before_each)

@@ -20,6 +20,13 @@ struct TimedPass {
   double peak_gflops = 0, bf16_peak_gflops = 0;  ///< as in `Round`; not the timer's to fill
 };
 
+/// How often to call in a pass that is to last `min_time_s`: by the fastest of `first_call_s` and
+/// of a few more calls. The first one also warmed caches and page tables, and any may have been
+/// held up by what else runs here; only one longer than a hold-up is believed at once. `one_more`
+/// calls, and says how many seconds that took.
+std::int64_t calls_in_a_pass(double min_time_s, double first_call_s,
+                             const std::function<double()>& one_more);
+
 /// Times one function of this process, again and again with the same number of calls. One at a
 /// time.
 class Timer {

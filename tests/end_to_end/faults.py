@@ -38,6 +38,10 @@ def was_given_processors(record):
     return statistics.median(r["cpu_ns"] / r["time_ns"] for r in record["rounds"]) > 1.5
 
 
+def called_once_a_pass(test, record):
+    test.assertEqual([r["iterations"] for r in record["rounds"]], [1] * len(record["rounds"]))
+
+
 POINTS = [
     Point("throws", "throws an exception", "failed", "ill as told"),
     Point("throws_a_number", "throws what is no `std::exception`", "failed", "unknown type"),
@@ -66,6 +70,8 @@ POINTS = [
     Point("forks", "forks children that stay", "ok"),
     Point("closes_files", "closes all file descriptors", "failed"),
     Point("prints", "prints megabytes", "ok"),
+    Point("dawdles", "is held up in its first call, so that a pass is one call of a microsecond",
+          "ok", check=called_once_a_pass),
     Point("changes_scratch", "asks for more scratch at each question", "failed", "scratch"),
     Point("declares_too_much", "declares a tensor whose bytes overflow 64 bits", "failed",
           "more elements than any machine holds"),

@@ -62,6 +62,16 @@ class Ground:
     def records(self):
         return [json.loads(line) for line in self.lines()]
 
+    def reasons(self):
+        """What recorded points say that are not well, a line each; of files as they are."""
+        found = []
+        for line in self.lines():
+            with contextlib.suppress(ValueError, KeyError):
+                record = json.loads(line)
+                if record["status"] != "ok":
+                    found.append(f"{record['variant']}: {record['status']}: {record['reason']}\n")
+        return "".join(found)
+
     def write(self, path, content):
         with open(path, "wb") as file:
             file.write(content)
@@ -101,7 +111,7 @@ class Ground:
         return run(*arguments, cwd=self.folder, env=self.environment({}))
 
     def check_end(self, code, stderr, expected, says):
-        self.test.assertEqual(code, expected, stderr)
+        self.test.assertEqual(code, expected, stderr + self.reasons())
         for words in [says] if isinstance(says, str) else says:
             self.test.assertIn(words, stderr)
         self.check_nobody_left()

@@ -46,6 +46,7 @@ enum class How {
   closes_files,
   prints,
   waits,
+  dawdles,
   // In what it declares.
   changes_scratch,
   declares_too_much,
@@ -61,6 +62,9 @@ enum class How {
 };
 
 constexpr Index kScratch = 16;  // floats: a whole cache line, so that nothing pads it
+/// So many calls of `dawdles` are long: that of the arithmetic check, and the first whole one, by
+/// which the later ones are counted.
+constexpr Index kDawdles = 2;
 /// Where `waits` waits: beyond, until the file exists that SUBQUAD_TEST_GATE names.
 constexpr Index kWaitsBeyond = 32;
 
@@ -170,6 +174,7 @@ class Ill final : public Variant {
            "closes_files",
            "prints",
            "waits",
+           "dawdles",
            "changes_scratch",
            "declares_too_much",
            "crashes_in_refuses",
@@ -272,6 +277,9 @@ class Ill final : public Variant {
         return print_much();
       case How::waits:
         if (call.problem.keys > kWaitsBeyond) wait_at_gate();
+        return;
+      case How::dawdles:
+        if (++questions_ <= kDawdles) ::usleep(60000);
         return;
       default:
         return;
