@@ -1,5 +1,6 @@
 #include "comparing/comparison.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "comparing/builds.h"
 #include "subquad/random.h"
 
 namespace subquad {
@@ -21,9 +23,9 @@ constexpr double kEffect = 0.03;
 /// hit by something, and each process has a luck of its own.
 class LoudMachine {
  public:
-  explicit LoudMachine(std::uint64_t seed) : random_(seed) {}
+  explicit LoudMachine(std::uint64_t seed, double luck = 0.01) : random_(seed), luck_(luck) {}
 
-  double luck() { return 0.01 * random_.normal(); }
+  double luck() { return luck_ * random_.normal(); }
   /// Logarithm of the time of one pass.
   double pass() {
     state_ = 0.95 * state_ + 0.02 * random_.normal();
@@ -34,6 +36,7 @@ class LoudMachine {
 
  private:
   Generator random_;
+  double luck_;
   double state_ = 0;
 };
 
@@ -48,50 +51,97 @@ double round_of(LoudMachine& machine, double effect) {
   return best[1] - best[0];
 }
 
-/// As many points of no effect, and before them one of `effect`, round by round.
-SideBySide compared(LoudMachine& machine, double effect, std::size_t points, int rounds) {
+/// As many points of no effect, and before them one of `effect`: judged after `rounds` rounds, and
+/// what is not settled after as many more, up to `most_looks` times.
+SideBySide compared(LoudMachine& machine, double effect, std::size_t points, int rounds,
+                    int most_looks = kMostLooks) {
   std::vector<std::vector<double>> differences(points + 1);
-  for (int round = 0; round < rounds; ++round) {
-    for (std::size_t i = 0; i <= points; ++i) {
-      differences[i].push_back(round_of(machine, i == 0 ? effect : 0));
-    }
-  }
   SideBySide comparison{.names = {"a", "b"}, .smallest_effect = kEffect};
-  for (const std::vector<double>& of_point : differences) {
-    comparison.points.emplace_back().test = trimmed_test(of_point);
+  comparison.points.resize(points + 1);
+  while (comparison.looks < most_looks) {
+    for (int round = 0; round < rounds; ++round) {
+      for (std::size_t i = 0; i <= points; ++i) {
+        if (comparison.points[i].settled) continue;
+        differences[i].push_back(round_of(machine, i == 0 ? effect : 0));
+      }
+    }
+    for (std::size_t i = 0; i <= points; ++i) {
+      comparison.points[i].test = trimmed_test(differences[i]);
+    }
+    judge_tests(comparison, most_looks);
   }
-  judge_tests(comparison);
   return comparison;
+}
+
+bool called_different(const PointComparison& point) {
+  return point.verdict == TimeVerdict::slower || point.verdict == TimeVerdict::faster;
 }
 
 TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
   constexpr int kTrials = 1000, kPoints = 70;
-  for (const int rounds : {10, 12}) {
-    LoudMachine machine(static_cast<std::uint64_t>(rounds));
+  struct Setting {
+    int rounds, most_looks;
+    double luck;
+  };
+  for (const auto& [rounds, most_looks, luck] :
+       {Setting{10, 1, 0.01}, Setting{12, 1, 0.01}, Setting{10, kMostLooks, 0.01},
+        Setting{12, kMostLooks, 0.01}, Setting{12, kMostLooks, 0.05}}) {
+    LoudMachine machine(static_cast<std::uint64_t>(rounds), luck);
     int alarms = 0, certain = 0;
     for (int trial = 0; trial < kTrials; ++trial) {
-      const SideBySide comparison = compared(machine, 0, kPoints, rounds);
-      alarms += std::any_of(comparison.points.begin(), comparison.points.end(), [](const auto& p) {
-        return p.verdict == TimeVerdict::slower || p.verdict == TimeVerdict::faster;
-      });
+      const SideBySide comparison = compared(machine, 0, kPoints, rounds, most_looks);
+      alarms += std::any_of(comparison.points.begin(), comparison.points.end(), called_different);
       certain += std::any_of(comparison.points.begin(), comparison.points.end(),
                              [](const auto& p) { return *p.adjusted_p < kFamilyError; });
     }
-    EXPECT_LE(alarms, kTrials / 20) << rounds << " rounds";
+    const std::string setting =
+        fmt::format("{} rounds, {} looks, luck {}: {} alarms, {} certain of {}", rounds, most_looks,
+                    luck, alarms, certain, kTrials);
+    EXPECT_LE(alarms, kTrials / 20) << setting;
     // Of the test alone, whatever the size of the difference: 5 % and three standard errors.
-    EXPECT_LE(certain, kTrials * 0.05 + 3 * std::sqrt(kTrials * 0.05 * 0.95)) << rounds;
+    EXPECT_LE(certain, kTrials * 0.05 + 3 * std::sqrt(kTrials * 0.05 * 0.95)) << setting;
   }
 }
 
 TEST(JudgedTests, TenPercentIsFoundAmongSeventyPoints) {
-  LoudMachine machine(3);
-  int slower = 0, faster = 0;
-  for (int trial = 0; trial < 200; ++trial) {
-    slower += compared(machine, std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::slower;
-    faster += compared(machine, -std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::faster;
+  for (const double luck : {0.01, 0.05}) {
+    LoudMachine machine(3, luck);
+    int slower = 0, faster = 0;
+    for (int trial = 0; trial < 200; ++trial) {
+      slower += compared(machine, std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::slower;
+      faster += compared(machine, -std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::faster;
+    }
+    EXPECT_GE(slower, 190) << luck;
+    EXPECT_GE(faster, 190) << luck;
   }
-  EXPECT_GE(slower, 190);
-  EXPECT_GE(faster, 190);
+}
+
+TEST(JudgedTests, WhatIsSettledGetsNoMoreRounds) {
+  const double log10 = std::log(1.1), log2 = std::log(1.02);
+  SideBySide comparison{.names = {"a", "b"}, .smallest_effect = kEffect};
+  comparison.points.resize(4);
+  comparison.points[0].test = {log10, log10 - 0.01, log10 + 0.01, 1e-6};
+  comparison.points[1].test = {log2, log2 - 0.1, log2 + 0.1, 0.5};
+  comparison.points[2].test = {log10, log10 - 0.1, log10 + 0.1, 0.02};
+  judge_tests(comparison, 4);
+  EXPECT_TRUE(comparison.points[0].settled);
+  EXPECT_EQ(comparison.points[0].verdict, TimeVerdict::slower);
+  // Three tests, four looks.
+  EXPECT_EQ(*comparison.points[0].adjusted_p, 1e-6 * 3 * 4);
+  EXPECT_TRUE(comparison.points[1].settled) << "too small to matter";
+  EXPECT_EQ(comparison.points[1].verdict, TimeVerdict::unclear);
+  EXPECT_FALSE(comparison.points[2].settled);
+  EXPECT_FALSE(comparison.points[3].settled) << "has no test";
+  // Later, settled ones count but are not judged again.
+  comparison.points[0].test->p = 1;
+  comparison.points[1].test->p = 1e-9;
+  comparison.points[2].test->p = 1e-3;
+  judge_tests(comparison, 4);
+  EXPECT_EQ(comparison.points[0].verdict, TimeVerdict::slower);
+  EXPECT_EQ(comparison.points[1].verdict, TimeVerdict::unclear);
+  EXPECT_EQ(*comparison.points[2].adjusted_p, 1e-3 * 3 * 4);
+  EXPECT_EQ(comparison.points[2].verdict, TimeVerdict::slower);
+  EXPECT_EQ(comparison.looks, 2);
 }
 
 TEST(JudgedTests, WhatIsTooSmallToMatterIsNoRegression) {

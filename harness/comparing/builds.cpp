@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 
 #include "experiments/points.h"
 #include "measuring/process.h"
@@ -17,6 +18,7 @@
 #include "running/shuffled.h"
 #include "subquad/error.h"
 #include "subquad/random.h"
+#include "texts/counted.h"
 
 namespace subquad {
 namespace {
@@ -39,14 +41,16 @@ using RoundTimes = std::array<PassTimes, 2>;
 struct Point {
   std::array<Experiment, 2> single;  ///< for each side
   std::vector<bool> b_first;         ///< by round
-  PointComparison outcome;
+  PointComparison& outcome;          ///< of the comparison
   std::vector<RoundTimes> rounds;
   bool over = false;  ///< a side cannot be timed
 };
 
 class BuildRounds {
  public:
-  BuildRounds(const Experiment& experiment, const std::array<Build, 2>& builds, int rounds);
+  /// Makes the points of `comparison`, and fills them.
+  BuildRounds(const Experiment& experiment, const std::array<Build, 2>& builds, int rounds,
+              SideBySide& comparison);
 
   std::vector<Point>& points() { return points_; }
   /// Throws Error if a program's file is no longer what it was.
@@ -86,24 +90,33 @@ Experiment for_build(Experiment single, const Build& build, int rounds) {
 }
 
 BuildRounds::BuildRounds(const Experiment& experiment, const std::array<Build, 2>& builds,
-                         int rounds)
+                         int rounds, SideBySide& comparison)
     : builds_(builds) {
   for (std::size_t side = 0; side < 2; ++side) hashes_[side] = hash_file(builds[side].program);
   memory_bytes_ = experiment.memory_limit_bytes != 0
                       ? experiment.memory_limit_bytes
                       : static_cast<std::uint64_t>(kShareOfFreeMemory / 2 *
                                                    static_cast<double>(available_memory()));
+  std::vector<Experiment> singles;
   for (const Group& group : groups_of(experiment)) {
     for (const Expression& variant : group.variants) {
-      const Experiment single = single_point(experiment, group, variant);
-      Point point{
-          .single = {for_build(single, builds[0], rounds), for_build(single, builds[1], rounds)},
-          .b_first = rounds_with_b_first(rounds, points_.size()),
-          .outcome = {}};
-      point.outcome.group = group.text();
-      point.outcome.variant = variant.text();
-      points_.push_back(std::move(point));
+      singles.push_back(single_point(experiment, group, variant));
+      PointComparison& outcome = comparison.points.emplace_back();
+      outcome.group = group.text();
+      outcome.variant = variant.text();
     }
+  }
+  for (std::size_t i = 0; i < singles.size(); ++i) {
+    std::vector<bool> b_first;
+    for (int look = 0; look < kMostLooks; ++look) {
+      const std::vector<bool> more = rounds_with_b_first(rounds, i + look * singles.size());
+      b_first.insert(b_first.end(), more.begin(), more.end());
+    }
+    points_.push_back({.single = {for_build(singles[i], builds[0], rounds),
+                                  for_build(singles[i], builds[1], rounds)},
+                       .b_first = std::move(b_first),
+                       .outcome = comparison.points[i],
+                       .rounds = {}});
   }
 }
 
@@ -239,13 +252,14 @@ std::string how_it_ended(const PointFigures& figures) {
 
 /// Of one thread the processor's time, if all passes tell it, for that does not count while others
 /// have the processor; of several the wall's, for they may wait for one another.
-void add_times(Point& point) {
+void test_times(Point& point) {
   const bool by_processor =
       point.single[0].threads.front() == 1 &&
       std::all_of(point.rounds.begin(), point.rounds.end(), [](const RoundTimes& round) {
         return round[0].cpu_ns > 0 && round[1].cpu_ns > 0;
       });
   std::vector<double> differences;
+  point.outcome.times = {};
   for (const RoundTimes& round : point.rounds) {
     const auto time = [&](std::size_t side) {
       return by_processor ? round[side].cpu_ns : round[side].wall_ns;
@@ -256,22 +270,54 @@ void add_times(Point& point) {
   point.outcome.test = trimmed_test(differences);
 }
 
-/// What is to be said of a point when all rounds are over.
-void conclude(Point& point) {
+/// What the rounds so far say of a point's time: a test, or why there is none.
+void take_stock(Point& point) {
   PointComparison& outcome = point.outcome;
   const PointFigures &a = *outcome.figures[0], &b = *outcome.figures[1];
+  outcome.why.clear();
+  outcome.test.reset();
   if (const std::string difference = unlike(a, b); !difference.empty()) {
     outcome.why = "not asked the same: " + difference;
-    outcome.changes.push_back({outcome.why, false});
-    return;
-  }
-  outcome.changes = changes_between(a, b);
-  if (point.over) {
+  } else if (point.over) {
     const bool of_a = !a.is_ok() && a.status != Status::mistrusted;
     outcome.why = how_it_ended(of_a ? a : b);
   } else {
-    add_times(point);
+    test_times(point);
   }
+  if (!outcome.test) outcome.settled = true;
+}
+
+/// What differs beside the time.
+void add_changes(PointComparison& outcome) {
+  const PointFigures &a = *outcome.figures[0], &b = *outcome.figures[1];
+  if (unlike(a, b).empty()) {
+    outcome.changes = changes_between(a, b);
+  } else {
+    outcome.changes = {{outcome.why, false}};
+  }
+}
+
+/// Takes rounds [begin, end) of the points at these places. False if interrupted.
+bool take_rounds(BuildRounds& trial, const std::vector<std::size_t>& places, int begin, int end,
+                 Progress& progress) {
+  const std::size_t all = places.size() * static_cast<std::size_t>(end - begin);
+  progress.begin(all, 0, static_cast<double>(all));
+  for (int round = begin; round < end; ++round) {
+    trial.check_programs();
+    for (const std::size_t index : shuffled(places.size(), round)) {
+      Point& point = trial.points()[places[index]];
+      progress.working_on(fmt::format("round {} of {}: {}", round + 1, end, point.outcome.variant));
+      if (!point.over && !trial.measure(point, round)) {
+        progress.end();
+        return false;
+      }
+      progress.advance(1);
+      progress.point_done();
+    }
+    if (round == 0) trial.check_answers();
+  }
+  progress.end();
+  return true;
 }
 
 }  // namespace
@@ -302,34 +348,29 @@ SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 
                           int rounds, double smallest_effect, Progress& progress) {
   SideBySide comparison{.names = {builds[0].name, builds[1].name},
                         .smallest_effect = smallest_effect};
-  BuildRounds trial(experiment, builds, rounds);
-  std::vector<Point>& points = trial.points();
+  BuildRounds trial(experiment, builds, rounds, comparison);
   const InterruptGuard guard;
-  const std::size_t all = points.size() * static_cast<std::size_t>(rounds);
-  progress.begin(all, 0, static_cast<double>(all));
-  for (int round = 0; round < rounds && !comparison.interrupted; ++round) {
-    trial.check_programs();
-    for (const std::size_t index : shuffled(points.size(), round)) {
-      Point& point = points[index];
-      progress.working_on(
-          fmt::format("round {} of {}: {}", round + 1, rounds, point.outcome.variant));
-      if (!point.over && !trial.measure(point, round)) {
-        comparison.interrupted = true;
-        break;
-      }
-      progress.advance(1);
-      progress.point_done();
+  std::vector<std::size_t> unsettled(trial.points().size());
+  std::iota(unsettled.begin(), unsettled.end(), std::size_t{0});
+  while (!unsettled.empty() && comparison.looks < kMostLooks && !comparison.interrupted) {
+    const int begin = comparison.looks * rounds;
+    if (begin > 0) {
+      progress.note(fmt::format("{} not settled: {} more rounds",
+                                counted(unsettled.size(), "point"), rounds));
     }
-    if (round == 0 && !comparison.interrupted) trial.check_answers();
+    comparison.interrupted = !take_rounds(trial, unsettled, begin, begin + rounds, progress);
+    if (comparison.interrupted) break;
+    for (const std::size_t place : unsettled) take_stock(trial.points()[place]);
+    judge_tests(comparison, kMostLooks);
+    std::erase_if(unsettled, [&](std::size_t place) { return comparison.points[place].settled; });
   }
-  progress.end();
   comparison.notices = trial.notices();
-  if (comparison.interrupted) return comparison;
-  for (Point& point : points) {
-    conclude(point);
-    comparison.points.push_back(std::move(point.outcome));
+  if (comparison.looks == 0) return comparison;
+  if (comparison.interrupted) {
+    comparison.notices.push_back(fmt::format(
+        "Interrupted: what {} rounds did not settle was not taken on.", comparison.looks * rounds));
   }
-  judge_tests(comparison);
+  for (PointComparison& point : comparison.points) add_changes(point);
   return comparison;
 }
 

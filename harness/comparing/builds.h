@@ -24,8 +24,13 @@ Build find_build(const std::string& word);
 /// Rounds of a comparison: fewer than the first are refused, the second are taken unless told.
 inline constexpr int kLeastRounds = 10, kUsualRounds = 12;
 
-/// Times the points of an experiment in two builds, in `rounds` rounds of shuffled order; in each,
-/// a point has a process of each build, new in every round, and these take turns. Only the
+/// How often points are judged at most: after `rounds` rounds, and those that are not settled then
+/// after as many more, and so on.
+inline constexpr int kMostLooks = 4;
+
+/// Times the points of an experiment in two builds, in `rounds` rounds of shuffled order, and those
+/// that these do not settle in up to `kMostLooks` times as many; in each, a point has a process of
+/// each build, new in every round, and these take turns. Only the
 /// `measure` command and fields that both builds' records have are used. docs/compare.md says why.
 /// Throws Error for a build that does not answer as such, or whose file changes meanwhile.
 SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 2>& builds,

@@ -41,19 +41,26 @@ TimeVerdict judged(const MeanTest& test, double adjusted_p, double smallest_effe
   return test.low > -limit && test.high < limit ? TimeVerdict::same : TimeVerdict::unclear;
 }
 
-void judge_tests(SideBySide& comparison) {
+void judge_tests(SideBySide& comparison, int most_looks) {
   std::vector<PointComparison*> tested;
   std::vector<double> p;
   for (PointComparison& point : comparison.points) {
     if (!point.test) continue;
     tested.push_back(&point);
-    p.push_back(point.test->p);
+    // What is settled is not judged again, but is one of those that might have been called
+    // different.
+    p.push_back(point.settled ? 1 : point.test->p);
   }
   const std::vector<double> adjusted = holm_adjusted(p);
   for (std::size_t i = 0; i < tested.size(); ++i) {
-    tested[i]->adjusted_p = adjusted[i];
-    tested[i]->verdict = judged(*tested[i]->test, adjusted[i], comparison.smallest_effect);
+    PointComparison& point = *tested[i];
+    if (point.settled) continue;
+    point.adjusted_p = std::min(1.0, most_looks * adjusted[i]);
+    point.verdict = judged(*point.test, *point.adjusted_p, comparison.smallest_effect);
+    point.settled = point.verdict != TimeVerdict::unclear ||
+                    std::abs(point.test->mean) < std::log1p(comparison.smallest_effect);
   }
+  ++comparison.looks;
 }
 
 }  // namespace subquad

@@ -27,7 +27,8 @@ struct PointComparison {
   std::optional<MeanTest> test;      ///< of log(B / A)
   std::optional<double> adjusted_p;  ///< of all points together; none where no test can be made
   TimeVerdict verdict = TimeVerdict::not_timed;
-  std::string why;  ///< it is so: of `not_timed`, and of some that are unclear
+  bool settled = false;  ///< more of the same would tell nothing else that matters
+  std::string why;       ///< the verdict is so: of `not_timed`, and of some that are unclear
   std::vector<Change> changes;
 
   bool regressed() const;
@@ -40,6 +41,7 @@ struct SideBySide {
   double smallest_effect = 0;  ///< that matters, as 0.03
   std::vector<std::string> notices;
   std::vector<PointComparison> points;  ///< those of a group together
+  int looks = 0;                        ///< how often the points have been judged
   bool interrupted = false;
 
   std::size_t regressions() const;
@@ -49,8 +51,12 @@ struct SideBySide {
 /// estimate at least `smallest_effect`; `same` where the interval is within that.
 TimeVerdict judged(const MeanTest& test, double adjusted_p, double smallest_effect);
 
-/// Adjusts the p values of all points that have a test, for one another, and judges them.
-void judge_tests(SideBySide& comparison);
+/// Judges the points that have a test and are not settled, with p values that are adjusted for all
+/// points that have one. A comparison that goes on, taking more of what is not settled, may be
+/// judged up to `most_looks` times: each has an equal share of `kFamilyError` (Bonferroni), so that
+/// all of them together err no more often, whatever decides which points go on. Settled is a point
+/// with a verdict, or with an estimate that is too small to matter.
+void judge_tests(SideBySide& comparison, int most_looks = 1);
 
 std::string comparison_text(const SideBySide& comparison);
 std::string comparison_json(const SideBySide& comparison);

@@ -46,7 +46,8 @@ Grid::Line line_of(const PointComparison& point, const SideBySide& comparison,
   Grid::Line line;
   line.name = shown(point.variant);
   if (point.regressed()) line.marks = "!";
-  line.cells = {time_cell(comparison, point.times[0]),
+  line.cells = {std::to_string(point.times[0].size()),
+                time_cell(comparison, point.times[0]),
                 time_cell(comparison, point.times[1]),
                 ratio_cell(point),
                 point.adjusted_p ? significant(*point.adjusted_p, 2) : kNoFigure,
@@ -78,13 +79,18 @@ Grid grid_of(const SideBySide& comparison, const std::string& group) {
   Grid grid;
   grid.title = shown(group);
   const std::string unit = comparison.over_anchor ? "time / anchor" : "time";
-  grid.columns = {{unit, "A"},       {unit, "B"},  {"B / A", "[95 % interval]"},
-                  {"p", "adjusted"}, {"", "time"}, {"error", "A"},
+  grid.columns = {{"", comparison.over_anchor ? "runs of A" : "rounds"},
+                  {unit, "A"},
+                  {unit, "B"},
+                  {"B / A", "[95 % interval]"},
+                  {"p", "adjusted"},
+                  {"", "time"},
+                  {"error", "A"},
                   {"error", "B"}};
   if (comparison.over_anchor &&
       std::none_of(comparison.points.begin(), comparison.points.end(),
                    [](const PointComparison& point) { return point.adjusted_p.has_value(); })) {
-    grid.columns[2].lower = "[what is chance]";
+    grid.columns[3].lower = "[what is chance]";
   }
   Grid::Group lines;
   for (const PointComparison& point : comparison.points) {
