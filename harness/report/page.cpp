@@ -10,6 +10,7 @@
 
 #include "measuring/metrics.h"
 #include "report/grid.h"
+#include "report/packed.h"
 #include "report/render.h"
 #include "report/scaling.h"
 #include "texts/json_line.h"
@@ -150,32 +151,11 @@ Json machines_json(const Summary& summary, const PageContents& contents) {
   return machines;
 }
 
-std::string data_block(std::string_view id, std::string_view type, const std::string& text) {
-  return fmt::format("<script type=\"{}\" id=\"{}\">{}</script>\n", type, id, script_escaped(text));
+std::string data_block(std::string_view id, const std::string& packed_text) {
+  return fmt::format("<script type=\"text/plain\" id=\"{}\">{}</script>\n", id, packed_text);
 }
 
 }  // namespace
-
-std::string script_escaped(std::string_view json) {
-  std::string escaped;
-  escaped.reserve(json.size() + json.size() / 16);
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const std::string_view line_end = json.substr(i, 3);
-    if (json[i] == '<') {
-      escaped += "\\u003c";
-    } else if (json[i] == '>') {
-      escaped += "\\u003e";
-    } else if (json[i] == '&') {
-      escaped += "\\u0026";
-    } else if (line_end == "\xe2\x80\xa8" || line_end == "\xe2\x80\xa9") {
-      escaped += line_end.back() == '\xa8' ? "\\u2028" : "\\u2029";
-      i += 2;
-    } else {
-      escaped += json[i];
-    }
-  }
-  return escaped;
-}
 
 std::string render_page(std::string_view page, const Summary& summary,
                         const PageContents& contents) {
@@ -184,8 +164,9 @@ std::string render_page(std::string_view page, const Summary& summary,
   const std::vector<const Record*> records = records_of(summary);
   std::string lines = record_lines(records, true);
   const std::size_t whole_bytes = lines.size();
-  const bool whole = whole_bytes <= kWholeRecordBytes;
-  if (!whole) lines = record_lines(records, false);
+  lines = packed(lines);
+  const bool whole = lines.size() <= kWholeRecordBytes;
+  if (!whole) lines = packed(record_lines(records, false));
   Json runs = Json::array();
   for (const PageContents::Run& run : contents.runs) {
     runs.push_back({{"name", run.name}, {"config", run.config}});
@@ -195,8 +176,8 @@ std::string render_page(std::string_view page, const Summary& summary,
       {"report", report_json(summary)}, {"metrics", metrics_json()},
       {"patterns", contents.patterns},  {"records", {{"whole", whole}, {"bytes", whole_bytes}}}};
   std::string text(page.substr(0, place));
-  text += data_block("report-data", "application/json", json_line(data));
-  text += data_block("record-lines", "application/x-ndjson", lines);
+  text += data_block("report-data", packed(json_line(data)));
+  text += data_block("record-lines", lines);
   text += page.substr(place + kPageData.size());
   return text;
 }

@@ -22,22 +22,19 @@ struct PageContents {
   nlohmann::ordered_json patterns;               ///< commands/gallery.h; may be null
 };
 
-/// Records are on a page whole up to this size of their lines; of more the page keeps what it draws
-/// itself: rounds, and the headline error of each head.
-inline constexpr std::size_t kWholeRecordBytes = std::size_t{3} << 19;
+/// Records are on a page whole up to this size of their lines as they are packed; of more the page
+/// keeps what it draws itself: rounds, and the headline error of each head.
+inline constexpr std::size_t kWholeRecordBytes = std::size_t{1} << 20;
 
 /// The page without data that this program was built with: harness/report/page. Nothing in a build
 /// without (SUBQUAD_PAGE=OFF).
 std::optional<std::string_view> page_template();
 
-/// `page` with the figures of `summary` in it, as JSON that no browser takes for anything else.
-/// `page` has a line kPageData, which they replace; without one it is a bug (std::logic_error).
+/// `page` with the figures of `summary` in it: JSON, packed (report/packed.h), so that no browser
+/// takes it for anything else. `page` has a line kPageData, which they replace; without one it is a
+/// bug (std::logic_error).
 std::string render_page(std::string_view page, const Summary& summary,
                         const PageContents& contents);
 inline constexpr std::string_view kPageData = "<!-- records -->";
-
-/// JSON text that can stand in an element `script`: without <, >, & and the line ends of Unicode,
-/// which within its strings are written as \u003c and so on. The values are the same.
-std::string script_escaped(std::string_view json);
 
 }  // namespace subquad

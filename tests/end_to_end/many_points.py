@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 import tempfile
+from random import Random
 
 
 PAINTED = """new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(
@@ -26,21 +27,33 @@ def write_run(folder, records):
     return folder
 
 
+def scaled(value, random):
+    """The same with every number that is not whole a little smaller, each by its own factor."""
+    if isinstance(value, float):
+        return value * random.uniform(0.9, 1)
+    if isinstance(value, list):
+        return [scaled(one, random) for one in value]
+    if isinstance(value, dict):
+        return {key: scaled(one, random) for key, one in value.items()}
+    return value
+
+
 def many_points(source, count):
-    """`count` records of one problem: dense, and restrictions of the quickstart with times and errors
-    that differ."""
+    """`count` records of one problem: dense, and restrictions of the quickstart with figures that all
+    differ, as measured ones do."""
     base = [r for r in records_of(source, "quickstart")
             if r["input"] == "gaussian" and r["problem"]["keys"] == 512]
     records = [r for r in base if r["anchor"]]
     others = [r for r in base if r["target"] == "restriction"]
     for i in range(count - len(records)):
-        record = json.loads(json.dumps(others[i % len(others)]))
+        random = Random(i)
+        record = scaled(others[i % len(others)], random)
         record["variant"] = f"{record['family']}(number={i})"
-        record["key"] = f"{i:016x}"
-        scale = 1 + i / count
+        record["key"] = f"{random.getrandbits(64):016x}"
+        spread = 1 + i / count
         for one in record["rounds"]:
-            one["time_ns"] *= scale
-        record["error"]["relative_error"] = [e / scale for e in record["error"]["relative_error"]]
+            one["time_ns"] *= spread
+        record["error"]["relative_error"] = [e / spread for e in record["error"]["relative_error"]]
         records.append(record)
     return records
 

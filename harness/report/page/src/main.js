@@ -7,6 +7,7 @@ import { count } from './format.js';
 import { mountGallery } from './gallery.js';
 import { looksOf } from './looks.js';
 import { mountMethod } from './method.js';
+import { unpacked } from './packed.js';
 import { mountSummary } from './summary.js';
 import { mountTable } from './table.js';
 import { mountHeads } from './charts/heads.js';
@@ -15,7 +16,7 @@ import { mountTradeoff } from './charts/tradeoff.js';
 
 const WIDE = 900; // pixels
 
-const textOf = (id) => document.getElementById(id).textContent;
+const textOf = (id) => unpacked(document.getElementById(id).textContent);
 
 /** What sections share: the model, looks, and which series and length the charts show. */
 function pageOf(model) {
@@ -67,8 +68,8 @@ function mountHeader(model) {
   for (const notice of model.report.notices) notices.append(h('p', { class: 'notice' }, notice));
 }
 
-function main() {
-  const model = modelOf(JSON.parse(textOf('report-data')), textOf('record-lines'));
+async function main() {
+  const model = modelOf(JSON.parse(await textOf('report-data')), await textOf('record-lines'));
   mountHeader(model);
   const mounts = { summary: mountSummary, tradeoff: mountTradeoff, lengths: mountLengths, crossover: mountCrossover,
     heads: mountHeads, patterns: mountGallery, figures: mountTable, method: mountMethod };
@@ -84,4 +85,7 @@ function main() {
   document.documentElement.dataset.drawn = 'yes';
 }
 
-main();
+main().catch((error) => {
+  document.getElementById('notices').append(h('p', { class: 'notice' }, `The page cannot be drawn: ${error.message}`));
+  throw error;
+});
