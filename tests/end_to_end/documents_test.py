@@ -69,6 +69,11 @@ class Documents(unittest.TestCase):
                            if line.startswith("question")]
             self.assertIn(f"| {question} |", index)
 
+    def test_every_fuzz_target_says_what_must_hold(self):
+        page = pathlib.Path(SOURCE, "docs", "reliability.md").read_text(encoding="utf-8")
+        for target in pathlib.Path(SOURCE, "tests", "fuzz").glob("fuzz_*.cpp"):
+            self.assertIn(f"| `{target.stem}` |", page)
+
     def test_crossovers_stand_between_measured_lengths(self):
         page = self.marked("run = results/recorded/quickstart", "real = recogniser ; "
                            "results/recorded/quickstart ; input=file* length=4096", kind="crossovers")
