@@ -75,7 +75,7 @@ std::string page_of(const std::vector<Record>& records, const PageContents& cont
 
 TEST(Packed, IsTheSameTextAndCannotEndAnElement) {
   std::string text = "</script><!-- & \xe2\x80\xa8 \\ \" ü";
-  for (std::size_t i = 0; i < 400; ++i) {  // every remainder of its bytes by three
+  for (std::size_t i = 0; i < 60; ++i) {  // every remainder of its bytes by three
     const std::string letters = packed(text);
     EXPECT_EQ(letters.find_first_not_of(
                   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="),

@@ -270,30 +270,34 @@ void test_times(Point& point) {
   point.outcome.test = trimmed_test(differences);
 }
 
+/// In what the two sides were not asked the same, as a sentence; or empty.
+std::string difference_in_question(const PointComparison& outcome) {
+  const std::string difference = unlike(*outcome.figures[0], *outcome.figures[1]);
+  return difference.empty() ? difference : "not asked the same: " + difference;
+}
+
 /// What the rounds so far say of a point's time: a test, or why there is none.
 void take_stock(Point& point) {
   PointComparison& outcome = point.outcome;
-  const PointFigures &a = *outcome.figures[0], &b = *outcome.figures[1];
-  outcome.why.clear();
-  outcome.test.reset();
-  if (const std::string difference = unlike(a, b); !difference.empty()) {
-    outcome.why = "not asked the same: " + difference;
-  } else if (point.over) {
-    const bool of_a = !a.is_ok() && a.status != Status::mistrusted;
-    outcome.why = how_it_ended(of_a ? a : b);
-  } else {
-    test_times(point);
+  outcome.why = difference_in_question(outcome);
+  if (outcome.why.empty() && point.over) {
+    const PointFigures &a = *outcome.figures[0], &b = *outcome.figures[1];
+    outcome.why = how_it_ended(!a.is_ok() && a.status != Status::mistrusted ? a : b);
   }
-  if (!outcome.test) outcome.settled = true;
+  if (outcome.why.empty()) return test_times(point);
+  // Whatever was said of earlier rounds.
+  outcome.test.reset();
+  outcome.adjusted_p.reset();
+  outcome.verdict = TimeVerdict::not_timed;
+  outcome.settled = true;
 }
 
 /// What differs beside the time.
 void add_changes(PointComparison& outcome) {
-  const PointFigures &a = *outcome.figures[0], &b = *outcome.figures[1];
-  if (unlike(a, b).empty()) {
-    outcome.changes = changes_between(a, b);
+  if (const std::string difference = difference_in_question(outcome); !difference.empty()) {
+    outcome.changes = {{difference, false}};
   } else {
-    outcome.changes = {{outcome.why, false}};
+    outcome.changes = changes_between(*outcome.figures[0], *outcome.figures[1]);
   }
 }
 
@@ -352,7 +356,7 @@ SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 
   const InterruptGuard guard;
   std::vector<std::size_t> unsettled(trial.points().size());
   std::iota(unsettled.begin(), unsettled.end(), std::size_t{0});
-  while (!unsettled.empty() && comparison.looks < kMostLooks && !comparison.interrupted) {
+  while (!unsettled.empty() && comparison.looks < kMostLooks) {
     const int begin = comparison.looks * rounds;
     if (begin > 0) {
       progress.note(fmt::format("{} not settled: {} more rounds",

@@ -39,6 +39,8 @@ for line in lines:
         counter = os.path.join(folder, variant + ".count")
         with open(counter, "a") as file:
             file.write(".")
+        if os.path.getsize(counter) > of_variant.get("aborts_after", 1e9):
+            os.abort()
         noise = random.Random(folder[-1] + variant + str(os.path.getsize(counter))).gauss(
             0, of_variant.get("noise", 0.01))
         time_ns = 1e6 * of_variant.get("factor", 1) * (1 + noise)
@@ -115,6 +117,18 @@ class Compare(unittest.TestCase):
         for variant in ("dense", "local"):
             self.assertEqual(len(points[variant]["times_b"]), 10)
         self.assertIn("1 point not settled: 10 more rounds", result.stderr)
+
+    def test_a_crash_in_a_later_look_is_all_that_is_said(self):
+        # Two passes a round.
+        noisy = {"factor": 1.1, "noise": 0.08, "aborts_after": 24}
+        a = self.fake("a", {"mean": {"noise": 0.08}})
+        result = self.compare(a, self.fake("b", {"mean": noisy}), "--format", "json")
+        _, points = self.points(result, 1)
+        self.assertIn("1 point not settled", result.stderr)
+        self.assertEqual(points["mean"]["verdict"], "not timed")
+        self.assertIn("SIGABRT", points["mean"]["why"])
+        self.assertIsNone(points["mean"]["adjusted_p"])
+        self.assertTrue(points["mean"]["regressed"])
 
     def test_a_build_that_tells_no_processor_time(self):
         a = self.fake("a", {"all": {"tells_no_cpu": True}})
