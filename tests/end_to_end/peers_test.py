@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import unittest
@@ -12,6 +13,10 @@ import support
 
 FOLDER = os.path.join(os.path.dirname(support.BINARY), "peers")
 SANITIZED = os.environ["SUBQUAD_SANITIZED"] == "1"
+# oneDNN has products of bf16 from AVX-512 on.
+NEED_AVX512 = ("peer_onednn_bf16", "peer_onednn_primitives")
+with open("/proc/cpuinfo") as cpuinfo:
+    AVX512 = " avx512bw" in cpuinfo.read()
 
 
 def built_peers():
@@ -57,6 +62,10 @@ class BuiltPeers(unittest.TestCase):
         for name in built_peers():
             with self.subTest(peer=name):
                 process = support.run("check", name)
+                if name in NEED_AVX512 and not AVX512:
+                    # All that a check can find is that every problem is refused.
+                    self.assertEqual(re.findall(r"BROKEN +(\w+)", process.stdout), ["refusals"])
+                    continue
                 self.assertEqual(process.returncode, 0, process.stdout)
 
     def test_a_record_names_the_peers_build(self):
