@@ -78,7 +78,7 @@ bool called_different(const PointComparison& point) {
 }
 
 TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
-  constexpr int kTrials = 1000, kPoints = 70;
+  constexpr int kPoints = 70;
   struct Setting {
     int rounds, most_looks;
     double luck;
@@ -86,9 +86,10 @@ TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
   for (const auto& [rounds, most_looks, luck] :
        {Setting{10, 1, 0.01}, Setting{12, 1, 0.01}, Setting{10, kMostLooks, 0.01},
         Setting{12, kMostLooks, 0.01}, Setting{12, kMostLooks, 0.05}}) {
+    const int trials = most_looks == 1 ? 1000 : 400;
     LoudMachine machine(static_cast<std::uint64_t>(rounds), luck);
     int alarms = 0, certain = 0;
-    for (int trial = 0; trial < kTrials; ++trial) {
+    for (int trial = 0; trial < trials; ++trial) {
       const SideBySide comparison = compared(machine, 0, kPoints, rounds, most_looks);
       alarms += std::any_of(comparison.points.begin(), comparison.points.end(), called_different);
       certain += std::any_of(comparison.points.begin(), comparison.points.end(),
@@ -96,10 +97,10 @@ TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
     }
     const std::string setting =
         fmt::format("{} rounds, {} looks, luck {}: {} alarms, {} certain of {}", rounds, most_looks,
-                    luck, alarms, certain, kTrials);
-    EXPECT_LE(alarms, kTrials / 20) << setting;
+                    luck, alarms, certain, trials);
+    EXPECT_LE(alarms, trials / 20) << setting;
     // Of the test alone, whatever the size of the difference: 5 % and three standard errors.
-    EXPECT_LE(certain, kTrials * 0.05 + 3 * std::sqrt(kTrials * 0.05 * 0.95)) << setting;
+    EXPECT_LE(certain, trials * 0.05 + 3 * std::sqrt(trials * 0.05 * 0.95)) << setting;
   }
 }
 
@@ -121,15 +122,15 @@ TEST(JudgedTests, WhatIsSettledGetsNoMoreRounds) {
   SideBySide comparison{.names = {"a", "b"}, .smallest_effect = kEffect};
   comparison.points.resize(4);
   comparison.points[0].test = {log10, log10 - 0.01, log10 + 0.01, 1e-6};
-  comparison.points[1].test = {log2, log2 - 0.1, log2 + 0.1, 0.5};
+  comparison.points[1].test = {0, -log2, log2, 0.5};
   comparison.points[2].test = {log10, log10 - 0.1, log10 + 0.1, 0.02};
   judge_tests(comparison, 4);
   EXPECT_TRUE(comparison.points[0].settled);
   EXPECT_EQ(comparison.points[0].verdict, TimeVerdict::slower);
   // Three tests, four looks.
   EXPECT_EQ(*comparison.points[0].adjusted_p, 1e-6 * 3 * 4);
-  EXPECT_TRUE(comparison.points[1].settled) << "too small to matter";
-  EXPECT_EQ(comparison.points[1].verdict, TimeVerdict::unclear);
+  EXPECT_TRUE(comparison.points[1].settled);
+  EXPECT_EQ(comparison.points[1].verdict, TimeVerdict::same);
   EXPECT_FALSE(comparison.points[2].settled);
   EXPECT_FALSE(comparison.points[3].settled) << "has no test";
   // Later, settled ones count but are not judged again.
@@ -138,7 +139,7 @@ TEST(JudgedTests, WhatIsSettledGetsNoMoreRounds) {
   comparison.points[2].test->p = 1e-3;
   judge_tests(comparison, 4);
   EXPECT_EQ(comparison.points[0].verdict, TimeVerdict::slower);
-  EXPECT_EQ(comparison.points[1].verdict, TimeVerdict::unclear);
+  EXPECT_EQ(comparison.points[1].verdict, TimeVerdict::same);
   EXPECT_EQ(*comparison.points[2].adjusted_p, 1e-3 * 3 * 4);
   EXPECT_EQ(comparison.points[2].verdict, TimeVerdict::slower);
   EXPECT_EQ(comparison.looks, 2);

@@ -57,8 +57,7 @@ void judge_tests(SideBySide& comparison, int most_looks) {
     if (point.settled) continue;
     point.adjusted_p = std::min(1.0, most_looks * adjusted[i]);
     point.verdict = judged(*point.test, *point.adjusted_p, comparison.smallest_effect);
-    point.settled = point.verdict != TimeVerdict::unclear ||
-                    std::abs(point.test->mean) < std::log1p(comparison.smallest_effect);
+    point.settled = point.verdict != TimeVerdict::unclear;
   }
   ++comparison.looks;
 }

@@ -27,7 +27,7 @@ struct PointComparison {
   std::optional<MeanTest> test;      ///< of log(B / A)
   std::optional<double> adjusted_p;  ///< of all points together; none where no test can be made
   TimeVerdict verdict = TimeVerdict::not_timed;
-  bool settled = false;  ///< more of the same would tell nothing else that matters
+  bool settled = false;  ///< it is told, and not judged again
   std::string why;       ///< the verdict is so: of `not_timed`, and of some that are unclear
   std::vector<Change> changes;
 
