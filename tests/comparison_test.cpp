@@ -52,14 +52,16 @@ double round_of(LoudMachine& machine, double effect) {
 }
 
 /// As many points of no effect, and before them one of `effect`: judged after `rounds` rounds, and
-/// what is not settled after as many more, up to `most_looks` times.
+/// what is not settled after twice as many, and so on, up to `most_looks` times.
 SideBySide compared(LoudMachine& machine, double effect, std::size_t points, int rounds,
                     int most_looks = kMostLooks) {
   std::vector<std::vector<double>> differences(points + 1);
   SideBySide comparison{.names = {"a", "b"}, .smallest_effect = kEffect};
   comparison.points.resize(points + 1);
   while (comparison.looks < most_looks) {
-    for (int round = 0; round < rounds; ++round) {
+    // Twice as many in all at each look.
+    const int more = comparison.looks == 0 ? rounds : rounds << (comparison.looks - 1);
+    for (int round = 0; round < more; ++round) {
       for (std::size_t i = 0; i <= points; ++i) {
         if (comparison.points[i].settled) continue;
         differences[i].push_back(round_of(machine, i == 0 ? effect : 0));
@@ -86,7 +88,7 @@ TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
   for (const auto& [rounds, most_looks, luck] :
        {Setting{10, 1, 0.01}, Setting{12, 1, 0.01}, Setting{10, kMostLooks, 0.01},
         Setting{12, kMostLooks, 0.01}, Setting{12, kMostLooks, 0.05}}) {
-    const int trials = most_looks == 1 ? 1000 : 400;
+    const int trials = most_looks == 1 ? 1000 : 300;
     LoudMachine machine(static_cast<std::uint64_t>(rounds), luck);
     int alarms = 0, certain = 0;
     for (int trial = 0; trial < trials; ++trial) {
@@ -105,15 +107,15 @@ TEST(JudgedTests, AFalseAlarmIsRarerThanOneInTwenty) {
 }
 
 TEST(JudgedTests, TenPercentIsFoundAmongSeventyPoints) {
-  for (const double luck : {0.01, 0.05}) {
+  for (const double luck : {0.01, 0.1}) {
     LoudMachine machine(3, luck);
     int slower = 0, faster = 0;
-    for (int trial = 0; trial < 200; ++trial) {
+    for (int trial = 0; trial < 100; ++trial) {
       slower += compared(machine, std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::slower;
       faster += compared(machine, -std::log(1.1), 70, 12).points[0].verdict == TimeVerdict::faster;
     }
-    EXPECT_GE(slower, 190) << luck;
-    EXPECT_GE(faster, 190) << luck;
+    EXPECT_GE(slower, 95) << luck;
+    EXPECT_GE(faster, 95) << luck;
   }
 }
 

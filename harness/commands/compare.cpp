@@ -136,7 +136,7 @@ const CommandRegistrar registrar([]() -> Command {
               "With --builds, A and B are two subquad programs, or folders that hold\n"
               "build/release/subquad. They take turns over the points of the experiment\n"
               "(experiments/regression.cfg, every variant, unless told), in at least 10 rounds\n"
-              "(--rounds, 12), and in up to four times as many where these do not settle a\n"
+              "(--rounds, 12), and in up to sixteen times as many where these do not settle a\n"
               "difference. Of stored runs, times over the anchor's are compared; three runs of\n"
               "each side make a test, fewer a bracket. Errors and memory are compared exactly.\n"
               "Exit codes: 0 no regression, 1 some, 2 usage.",

@@ -89,6 +89,9 @@ Experiment for_build(Experiment single, const Build& build, int rounds) {
   return single;
 }
 
+/// So many a point has that was judged so often.
+int rounds_after(int rounds, int looks) { return looks == 0 ? 0 : rounds << (looks - 1); }
+
 BuildRounds::BuildRounds(const Experiment& experiment, const std::array<Build, 2>& builds,
                          int rounds, SideBySide& comparison)
     : builds_(builds) {
@@ -109,8 +112,9 @@ BuildRounds::BuildRounds(const Experiment& experiment, const std::array<Build, 2
   for (std::size_t i = 0; i < singles.size(); ++i) {
     std::vector<bool> b_first;
     for (int look = 0; look < kMostLooks; ++look) {
-      const std::vector<bool> more = rounds_with_b_first(rounds, i + look * singles.size());
-      b_first.insert(b_first.end(), more.begin(), more.end());
+      const int more = rounds_after(rounds, look + 1) - rounds_after(rounds, look);
+      const std::vector<bool> drawn = rounds_with_b_first(more, i + look * singles.size());
+      b_first.insert(b_first.end(), drawn.begin(), drawn.end());
     }
     points_.push_back({.single = {for_build(singles[i], builds[0], rounds),
                                   for_build(singles[i], builds[1], rounds)},
@@ -357,12 +361,13 @@ SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 
   std::vector<std::size_t> unsettled(trial.points().size());
   std::iota(unsettled.begin(), unsettled.end(), std::size_t{0});
   while (!unsettled.empty() && comparison.looks < kMostLooks) {
-    const int begin = comparison.looks * rounds;
+    const int begin = rounds_after(rounds, comparison.looks);
+    const int end = rounds_after(rounds, comparison.looks + 1);
     if (begin > 0) {
       progress.note(fmt::format("{} not settled: {} more rounds",
-                                counted(unsettled.size(), "point"), rounds));
+                                counted(unsettled.size(), "point"), end - begin));
     }
-    comparison.interrupted = !take_rounds(trial, unsettled, begin, begin + rounds, progress);
+    comparison.interrupted = !take_rounds(trial, unsettled, begin, end, progress);
     if (comparison.interrupted) break;
     for (const std::size_t place : unsettled) take_stock(trial.points()[place]);
     judge_tests(comparison, kMostLooks);
@@ -371,8 +376,9 @@ SideBySide compare_builds(const Experiment& experiment, const std::array<Build, 
   comparison.notices = trial.notices();
   if (comparison.looks == 0) return comparison;
   if (comparison.interrupted) {
-    comparison.notices.push_back(fmt::format(
-        "Interrupted: what {} rounds did not settle was not taken on.", comparison.looks * rounds));
+    comparison.notices.push_back(
+        fmt::format("Interrupted: what {} rounds did not settle was not taken on.",
+                    rounds_after(rounds, comparison.looks)));
   }
   for (PointComparison& point : comparison.points) add_changes(point);
   return comparison;

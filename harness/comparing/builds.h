@@ -25,11 +25,11 @@ Build find_build(const std::string& word);
 inline constexpr int kLeastRounds = 10, kUsualRounds = 12;
 
 /// How often points are judged at most: after `rounds` rounds, and those that are not settled then
-/// after as many more, and so on.
-inline constexpr int kMostLooks = 4;
+/// after twice as many in all, four times, and so on.
+inline constexpr int kMostLooks = 5;
 
 /// Times the points of an experiment in two builds, in `rounds` rounds of shuffled order, and those
-/// that these do not settle in up to `kMostLooks` times as many; in each, a point has a process of
+/// that these do not settle in more, as `kMostLooks` says; in each, a point has a process of
 /// each build, new in every round, and these take turns. Only the
 /// `measure` command and fields that both builds' records have are used. docs/compare.md says why.
 /// Throws Error for a build that does not answer as such, or whose file changes meanwhile.

@@ -12,7 +12,7 @@ from support import BINARY, SOURCE, run
 
 PROBLEM = ["--length", "32", "--dim", "4", "--heads", "1"]
 QUICK = [*PROBLEM, "--min-time", "0.0005", "--rounds", "10"]
-ROUNDS = [10, 20, 30, 40]  # of a point, as far as it is not settled
+ROUNDS = [10, 20, 40, 80, 160]  # of a point, as far as it is not settled
 
 FAKE = """#!/usr/bin/python3
 import json, os, random, socket, sys
